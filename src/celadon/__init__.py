@@ -1,0 +1,1 @@
+"""celadon releases AI models safely and keeps AI services alive."""

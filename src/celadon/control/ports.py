@@ -1,0 +1,89 @@
+"""What the loop needs from the effect rooms. Adapters fit these shapes; only `wire` knows which adapter it is.
+
+`observe` and `samples` return at once what the adapter saw last, with the instant it was taken: adapters look
+at the world on their own schedule and call the `wake` they were built with when something changed. Everything
+else begins an effect and waits for nothing; what came of it is seen later as a fact. Beginning an effect that
+is under way or done changes nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from celadon.domain.command import Asked, Command
+from celadon.domain.facts import Known, ProofFact, ReplicaFact, RouteFacts, SourceFact, Unknown
+from celadon.domain.goal import Wanted
+from celadon.domain.memory import Memory
+from celadon.domain.names import Address, Digest, ReplicaId, RevisionId, ServiceKey
+from celadon.domain.reason import Reason
+from celadon.domain.record import Record
+from celadon.domain.revision import Revision
+from celadon.domain.samples import Cursor, Samples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """Everything a platform needs to start one replica.
+
+    tree: verified working copy of the model or of the command's files; None when the command has none.
+    warmup: file of golden requests (JSON lines) for the model server's warm-up, if there are any.
+    start_s: how long it may take to get ready. drain_s: how long it may take to finish after SIGTERM.
+    """
+
+    replica: ReplicaId
+    revision: Revision
+    tree: Path | None
+    warmup: Path | None
+    start_s: float
+    drain_s: float
+
+
+class Platform(Protocol):
+    """Runs replicas and reports them."""
+
+    def observe(self, service: ServiceKey) -> Known[tuple[ReplicaFact, ...]] | Unknown: ...
+    def start(self, launch: Launch) -> None: ...
+    def stop(self, replica: ReplicaId, grace_s: float) -> None: ...
+
+
+class Router(Protocol):
+    """Routes requests; reports what the data plane itself shows, and its counters."""
+
+    def observe(self, service: ServiceKey) -> Known[RouteFacts] | Unknown: ...
+    def samples(self, service: ServiceKey, since: Cursor) -> Known[Samples] | Unknown: ...
+    def set(self, wanted: Wanted) -> None: ...
+    def drop(self, service: ServiceKey) -> None: ...
+
+
+class Sources(Protocol):
+    """The model store: brings trees to working copies and verifies them."""
+
+    def observe(self, trees: Sequence[Digest]) -> Mapping[Digest, SourceFact]: ...
+    def fetch(self, tree: Digest) -> None: ...
+    def blob(self, digest: Digest) -> Path: ...
+
+
+class Prober(Protocol):
+    """Sends golden requests to a revision."""
+
+    def observe(self, service: ServiceKey) -> ProofFact | None: ...
+    def prove(
+        self,
+        service: ServiceKey,
+        revision: RevisionId,
+        golden: Digest | None,
+        path: Path | None,
+        preview: Address,
+    ) -> None: ...
+
+
+class Journal(Protocol):
+    """Remembers. Appending is create-only on (service, seq) and durable when it returns."""
+
+    def services(self) -> tuple[ServiceKey, ...]: ...
+    def read(self, service: ServiceKey) -> Memory: ...
+    def ask(self, service: ServiceKey, command: Command, at: float) -> Asked: ...
+    def record(self, before: Memory, after: Memory, reason: Reason, at: float) -> Memory: ...
+    def lead(self, service: ServiceKey, epoch: int, at: float) -> Memory: ...
+    def records(self, service: ServiceKey) -> Sequence[Record]: ...

@@ -1,0 +1,1 @@
+"""The words of celadon: frozen values that every room shares, with no behaviour beyond their own laws."""

@@ -1,0 +1,152 @@
+"""What was seen, each with the instant it was taken. Unknown is never healthy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from celadon.domain.goal import Wanted
+from celadon.domain.golden import Mismatch
+from celadon.domain.names import Address, Digest, ReplicaId, RevisionId
+from celadon.domain.samples import Samples
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known(Generic[T_co]):
+    """A value and the wall time (Unix seconds) at which it was true."""
+
+    value: T_co
+    taken_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """Nothing is known, and why."""
+
+    why: str
+
+
+class ReplicaState(StrEnum):
+    """Where a replica stands. Exited replicas are reported until they are started again or no longer wanted."""
+
+    STARTING = "starting"
+    READY = "ready"
+    UNREADY = "unready"
+    STOPPING = "stopping"
+    EXITED = "exited"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How a replica ended. code: exit status, negative for a signal, None when it was lost. stderr: last lines."""
+
+    code: int | None
+    at: float
+    stderr: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaFact:
+    """One replica as its platform sees it.
+
+    since: wall time of entering `state`. exits: exits in a row without having been ready for a while.
+    notes: what a person should know, such as a limit that could not be applied.
+    """
+
+    id: ReplicaId
+    state: ReplicaState
+    since: float
+    address: Address | None = None
+    pid: int | None = None
+    exits: int = 0
+    last_exit: Exit | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The router rejected this wish; what it confirmed before still serves."""
+
+    wanted: Wanted
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteFacts:
+    """What the router serves for one service.
+
+    confirmed: the last wish that the data plane itself showed as in force; None when it serves nothing.
+    pending: a wish that is under way. drained: addresses that get no new requests and have none in flight,
+    seen twice 250 ms apart after confirmation. notes: what a person should know (a restart of the proxy).
+    """
+
+    confirmed: Wanted | None = None
+    pending: Wanted | None = None
+    refused: Refused | None = None
+    drained: frozenset[Address] = frozenset()
+    notes: tuple[str, ...] = ()
+
+
+class SourceState(StrEnum):
+    """Where a fetch stands."""
+
+    FETCHING = "fetching"
+    VERIFIED = "verified"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFact:
+    """One tree in the model store. why: set when it failed. path: where replicas find it once verified.
+
+    lasting: the content itself is wrong, so that trying again can not help.
+    """
+
+    state: SourceState
+    path: str | None = None
+    why: str = ""
+    lasting: bool = True
+
+
+class ProofState(StrEnum):
+    """Where proving a revision stands."""
+
+    RUNNING = "running"
+    PASSED = "passed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofFact:
+    """Golden requests sent to a revision through its preview address. golden: digest of what was asked."""
+
+    revision: RevisionId
+    golden: Digest | None
+    state: ProofState
+    asked: int = 0
+    mismatches: tuple[Mismatch, ...] = ()
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything one tick decides on."""
+
+    at: float
+    replicas: Known[tuple[ReplicaFact, ...]] | Unknown
+    routes: Known[RouteFacts] | Unknown
+    samples: Known[Samples] | Unknown
+    sources: Mapping[Digest, SourceFact] = field(default_factory=dict)
+    proof: ProofFact | None = None
+
+    def of(self, revision: RevisionId) -> tuple[ReplicaFact, ...]:
+        """The known replicas of one revision, by index."""
+        if isinstance(self.replicas, Unknown):
+            return ()
+        return tuple(r for r in self.replicas.value if r.id.revision == revision)
+
+    def ready(self, revision: RevisionId) -> int:
+        """How many replicas of a revision can serve."""
+        return sum(r.state is ReplicaState.READY for r in self.of(revision))

@@ -1,0 +1,129 @@
+"""What should be: routes and replicas of one service, under one stamp."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from celadon.domain.names import Address, Digest, RevisionId, ServiceKey
+from celadon.domain.plan import FULL
+from celadon.domain.spec import Between, Exactly, RouteSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Stamp:
+    """Orders goals; a new leader or a restore takes a higher epoch. An older stamp is refused."""
+
+    epoch: int
+    seq: int
+
+
+class Arm(StrEnum):
+    """A revision's role in a split."""
+
+    MAIN = "main"
+    CONTROL = "control"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One arm's share of a split, out of 10,000."""
+
+    revision: RevisionId
+    arm: Arm = Arm.MAIN
+    share: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """Which requests a route is for: all of `headers` (name, exact value) must be there."""
+
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mirror:
+    """Copies of this share of the requests go to `revision`; their answers are thrown away."""
+
+    revision: RevisionId
+    share: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """The match selects the group, the draw by split happens inside it."""
+
+    match: Match = Match()
+    split: tuple[Part, ...]
+    mirrors: tuple[Mirror, ...] = ()
+
+    def __post_init__(self) -> None:
+        assert sum(part.share for part in self.split) == FULL, self.split
+        assert all(part.share >= 0 for part in self.split), self.split
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaSet:
+    """How many replicas of a revision, in which arm."""
+
+    revision: RevisionId
+    arm: Arm = Arm.MAIN
+    count: Exactly | Between
+
+    @property
+    def wanted(self) -> int:
+        """How many should run now."""
+        return self.count.replicas if isinstance(self.count, Exactly) else self.count.replicas_min
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """What should be, whole. A goal is recorded before its first effect.
+
+    route None: the service is not reachable (yet, or any more). fetch: trees that must be there, verified.
+    preview: the revision that the preview address reaches. prove: the revision whose golden requests are to be
+    sent now, with the digest of those requests (None: there are none, readiness is all that is asked).
+    """
+
+    stamp: Stamp
+    route: RouteSpec | None
+    routes: tuple[Route, ...] = ()
+    replicas: tuple[ReplicaSet, ...] = ()
+    preview: RevisionId | None = None
+    prove: RevisionId | None = None
+    golden: Digest | None = None
+    fetch: tuple[Digest, ...] = ()
+    drain_s: float = 30.0
+    start_s: float = 120.0
+
+    @property
+    def routed(self) -> frozenset[RevisionId]:
+        """Revisions that clients' requests may reach."""
+        return frozenset(part.revision for route in self.routes for part in route.split if part.share > 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Endpoint:
+    """A replica as the router sees it. draining: finish what you have, get nothing new."""
+
+    address: Address
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A goal's routes joined with the replicas that are there: exactly what one router should serve.
+
+    endpoints: per revision, also for revisions without a share, so that moving traffic adds nothing new.
+    ready: per revision, the path of its health check.
+    """
+
+    service: ServiceKey
+    stamp: Stamp
+    route: RouteSpec
+    routes: tuple[Route, ...]
+    endpoints: tuple[tuple[RevisionId, tuple[Endpoint, ...]], ...]
+    preview: RevisionId | None
+    ready: tuple[tuple[RevisionId, str], ...]
+
+    def same_traffic(self, other: "Wanted | None") -> bool:
+        """Whether two wishes differ in their stamp at most."""
+        return other is not None and replace(self, stamp=other.stamp) == other

@@ -1,0 +1,40 @@
+"""What celadon remembers of one service: the fold of its journal."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from celadon.domain.command import Asked
+from celadon.domain.goal import Goal
+from celadon.domain.names import RevisionId, ServiceKey
+from celadon.domain.release import Predecessor, Release
+from celadon.domain.revision import Revision
+from celadon.domain.samples import Evidence
+from celadon.domain.spec import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Everything a tick needs to know of the past.
+
+    seq, epoch: of the last journal record folded in. commands: asked and not yet answered, oldest first.
+    proved: revisions whose golden requests passed, with the digest of those requests ("" for none).
+    releases_asked: how many releases were ever asked for; the next one is number releases_asked + 1.
+    removing: the service is being taken down; removed: nothing of it is left but its journal.
+    """
+
+    service: ServiceKey
+    epoch: int = 0
+    seq: int = 0
+    settings: Settings | None = None
+    revisions: Mapping[RevisionId, Revision] = field(default_factory=dict)
+    live: RevisionId | None = None
+    predecessor: Predecessor | None = None
+    release: Release | None = None
+    last: Release | None = None
+    proved: Mapping[RevisionId, str] = field(default_factory=dict)
+    releases_asked: int = 0
+    goal: Goal | None = None
+    evidence: Evidence | None = None
+    commands: tuple[Asked, ...] = ()
+    removing: bool = False
+    removed: bool = False

@@ -1,0 +1,146 @@
+"""Why: every decision carries a code and fields; the text for people is made here and nowhere else.
+
+Codes are never reused for another meaning: old journals are read for ever.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """What a decision rests on."""
+
+    # preparing
+    RELEASE_BEGAN = "release_began"
+    WAY_BACK_BEGAN = "way_back_began"
+    FETCHING = "fetching"
+    STARTING = "starting"
+    GREEN_READY = "green_ready"
+    SOURCE_BROKEN = "source_broken"
+    SOURCE_UNREACHABLE = "source_unreachable"
+    START_FAILED = "start_failed"
+    NEVER_READY = "never_ready"
+    # proving
+    PROOF_RUNNING = "proof_running"
+    PROOF_PASSED = "proof_passed"
+    PROOF_FAILED = "proof_failed"
+    PROOF_FAULT = "proof_fault"
+    PROOF_TIMEOUT = "proof_timeout"
+    # moving
+    GATE_WAITS = "gate_waits"
+    GATE_OPENED = "gate_opened"
+    TRAFFIC_MOVES = "traffic_moves"
+    ROUTE_PENDING = "route_pending"
+    ROUTE_REFUSED = "route_refused"
+    ROUTE_CONFIRMED = "route_confirmed"
+    # watching
+    WATCH_GOES_ON = "watch_goes_on"
+    NO_SAMPLES = "no_samples"
+    TOO_FEW_REQUESTS = "too_few_requests"
+    SAMPLES_BROKEN = "samples_broken"
+    WITHIN_LIMITS = "within_limits"
+    ERROR_SHARE = "error_share"
+    LATENCY = "latency"
+    GREEN_LOST = "green_lost"
+    WATCH_DEADLINE = "watch_deadline"
+    NOTHING_TO_WATCH = "nothing_to_watch"
+    NO_BLUE = "no_blue"
+    # people
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    PROMOTED_BY_PERSON = "promoted_by_person"
+    ABORTED = "aborted"
+    SUPERSEDED = "superseded"
+    REMOVE_ASKED = "remove_asked"
+    REMOVED = "removed"
+    # ends
+    WATCH_ENDED = "watch_ended"
+    BACK_ON_BLUE = "back_on_blue"
+    BLUE_NOT_READY = "blue_not_ready"
+    PREDECESSOR_RETIRED = "predecessor_retired"
+    PROMOTED_WITHOUT_BLUE = "promoted_without_blue"
+    SETTINGS_CHANGED = "settings_changed"
+    NOTHING_CHANGED = "nothing_changed"
+    COMMAND_TOO_LATE = "command_too_late"
+    REPLICA_RESTARTED = "replica_restarted"
+    LEADER_TOOK_OVER = "leader_took_over"
+    CHECKPOINT = "checkpoint"
+    STEADY = "steady"
+
+
+Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """A code with the values it was decided on. Fields never hold a secret or a request's content."""
+
+    code: Code
+    fields: Mapping[str, Value]
+
+
+def because(code: Code, **fields: Value) -> Reason:
+    """A reason; every field that its text names must be given."""
+    reason = Reason(code=code, fields=fields)
+    assert text(reason) is not None
+    return reason
+
+
+TEXTS: dict[Code, str] = {
+    Code.RELEASE_BEGAN: "revision {green} is released over {blue}",
+    Code.WAY_BACK_BEGAN: "going back to revision {green}",
+    Code.FETCHING: "fetching and verifying what revision {green} is made of",
+    Code.STARTING: "{ready} of {wanted} replicas of green are ready",
+    Code.GREEN_READY: "all {wanted} replicas of green are ready",
+    Code.SOURCE_BROKEN: "what green is made of is not what was released: {why}",
+    Code.SOURCE_UNREACHABLE: "what green is made of could not be read: {why}",
+    Code.START_FAILED: "a replica of green ended with {ended} before it was ready\n{stderr}",
+    Code.NEVER_READY: "{ready} of {wanted} replicas of green were ready after {seconds:.0f} s: {why}\n{stderr}",
+    Code.PROOF_RUNNING: "golden requests are being sent to green",
+    Code.PROOF_PASSED: "green answered all {asked} golden requests as expected",
+    Code.PROOF_FAILED: "green answered {failed} of {asked} golden requests wrongly: {first}",
+    Code.PROOF_FAULT: "golden requests could not be sent: {why}",
+    Code.PROOF_TIMEOUT: "golden requests were not answered within {seconds:.0f} s",
+    Code.GATE_WAITS: "waits for a person: promote or abort",
+    Code.GATE_OPENED: "a person opened the gate",
+    Code.TRAFFIC_MOVES: "moving {percent:g} % of the requests to green",
+    Code.ROUTE_PENDING: "waiting until the proxy shows the new route",
+    Code.ROUTE_REFUSED: "the proxy refused the route: {why}",
+    Code.ROUTE_CONFIRMED: "the proxy routes {percent:g} % of the requests to green",
+    Code.WATCH_GOES_ON: "{requests} answers, {errors} errors, p95 {latency}; {left_s:.0f} s to go",
+    Code.NO_SAMPLES: "holding: no samples ({why})",
+    Code.TOO_FEW_REQUESTS: "holding: {requests} of {needed} answers needed before green can be judged",
+    Code.SAMPLES_BROKEN: "holding: the samples can not be trusted ({why})",
+    Code.WITHIN_LIMITS: "{requests} answers, {errors} errors, p95 {latency}: within the limits",
+    Code.ERROR_SHARE: "{errors} of green's {requests} answers were errors: {percent:.1f} %, limit {limit_percent:g} %",
+    Code.LATENCY: "green's p95 latency is {latency}, limit {limit_ms:g} ms, over {requests} answers",
+    Code.GREEN_LOST: "none of green's {wanted} replicas is ready any more",
+    Code.WATCH_DEADLINE: "no verdict after {seconds:.0f} s: {why}",
+    Code.NOTHING_TO_WATCH: "a way back is not watched",
+    Code.NO_BLUE: "there is no blue to go back to: {why}",
+    Code.PAUSED: "paused by a person",
+    Code.RESUMED: "resumed by a person",
+    Code.PROMOTED_BY_PERSON: "promoted by a person",
+    Code.ABORTED: "aborted by a person",
+    Code.SUPERSEDED: "superseded by release {by}",
+    Code.REMOVE_ASKED: "a person asked to remove the service",
+    Code.REMOVED: "everything of the service is down",
+    Code.WATCH_ENDED: "the watch ended clean: {why}",
+    Code.BACK_ON_BLUE: "all requests are on blue again: {why}",
+    Code.BLUE_NOT_READY: "going back waits: {ready} of blue's {wanted} replicas are ready",
+    Code.PREDECESSOR_RETIRED: "revision {revision} was held for {seconds:.0f} s and is retired",
+    Code.PROMOTED_WITHOUT_BLUE: "the first revision of a service has nothing to go back to, so the watch is skipped",
+    Code.SETTINGS_CHANGED: "settings changed; no release is needed",
+    Code.NOTHING_CHANGED: "this revision is live already and nothing changed",
+    Code.COMMAND_TOO_LATE: "release {release} had ended, so the command changed nothing",
+    Code.REPLICA_RESTARTED: "replica {replica} ended with {ended} and is started again",
+    Code.LEADER_TOOK_OVER: "a daemon took over with epoch {epoch}",
+    Code.CHECKPOINT: "evidence so far: {requests} answers, {errors} errors",
+    Code.STEADY: "nothing to do",
+}
+
+
+def text(reason: Reason) -> str:
+    """The sentence for people."""
+    return TEXTS[reason.code].format(**reason.fields).rstrip()

@@ -1,0 +1,175 @@
+"""What a person asks for: one service, as its YAML file says it, with every default filled in by `parse`."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from celadon.domain.names import ServiceKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSource:
+    """celadon's own model server runs this model: a path to a file or folder, or a URI with its digest."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandSource:
+    """Any HTTP server: an argument list in which `{port}` stands for the port it must listen on.
+
+    files: a folder that is hashed, copied and made the working directory; None for an empty one.
+    """
+
+    command: tuple[str, ...]
+    files: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """Settings of the model server. version: the model version in the protocols; threads: intra-op threads."""
+
+    version: int = 1
+    threads: int = 1
+    max_body_bytes: int = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretFile:
+    """A secret read from a file on the machine that runs the replicas."""
+
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretEnv:
+    """A secret read from an environment variable of the daemon."""
+
+    env: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """Limits of one replica. cpus: cores, fractions allowed; None means no limit."""
+
+    cpus: float | None = None
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exactly:
+    """A fixed number of replicas."""
+
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Between:
+    """A range inside which the autoscaler alone chooses."""
+
+    replicas_min: int
+    replicas_max: int
+
+
+class RetryWhen(StrEnum):
+    """Which failed requests the proxy may repeat on another replica."""
+
+    NEVER = "never"
+    BEFORE_SENT = "beforeSent"
+    RESET = "reset"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """What may be repeated and how often. `beforeSent`: only when no byte reached the replica."""
+
+    when: RetryWhen
+    attempts: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteSpec:
+    """Where clients reach the service. hostnames: `*` for any. timeout_s: None means no limit.
+
+    preview_port: loopback only; always reaches green.
+    """
+
+    host: str = "127.0.0.1"
+    port: int
+    hostnames: tuple[str, ...] = ("*",)
+    prefix: str = "/"
+    preview_port: int
+    timeout_s: float | None = None
+    retry: Retry
+
+
+class OnDeadline(StrEnum):
+    """What a watch without enough evidence does when its deadline has passed."""
+
+    HOLD = "hold"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """The plain guard over green after the switch.
+
+    watch_s: observed seconds with fresh samples before green is promoted. error_share_max: in [0, 1].
+    requests_min: fewer answers than this are not evidence. deadline_s: wall seconds from the switch.
+    """
+
+    watch_s: float = 60.0
+    requests_min: int = 50
+    error_share_max: float = 0.02
+    latency_ms_p95_max: float = 1000.0
+    deadline_s: float = 900.0
+    on_deadline: OnDeadline = OnDeadline.HOLD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleasePolicy:
+    """How a new revision takes over. gate: a person must promote before any traffic moves.
+
+    start_s: how long green may take to start and get ready. hold_s: how long blue is kept ready afterwards.
+    """
+
+    gate: bool = False
+    start_s: float = 120.0
+    prove_s: float = 60.0
+    watch: Watch = Watch()
+    hold_s: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSpec:
+    """One service as its owner wrote it, defaults filled in.
+
+    ready: the path that answers 2xx when a replica can serve. golden: path or URI of the golden requests.
+    drain_s: how long a replica that gets no new requests may finish the ones it has.
+    """
+
+    service: ServiceKey
+    source: ModelSource | CommandSource
+    serving: Serving = Serving()
+    golden: str | None = None
+    env: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[tuple[str, SecretFile | SecretEnv], ...] = ()
+    ready: str = "/healthz/ready"
+    resources: Resources = Resources()
+    replicas: Exactly | Between = Exactly(replicas=1)
+    route: RouteSpec
+    drain_s: float = 30.0
+    release: ReleasePolicy = ReleasePolicy()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What of a spec is not part of a revision's identity, as accepted: changing it needs no release.
+
+    golden: digest of the golden requests, None when there are none.
+    """
+
+    replicas: Exactly | Between
+    route: RouteSpec
+    drain_s: float
+    release: ReleasePolicy
+    golden: str | None

@@ -7,36 +7,18 @@ is under way or done changes nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from celadon.domain.command import Asked, Command
 from celadon.domain.facts import Known, ProofFact, ReplicaFact, RouteFacts, SourceFact, Unknown
 from celadon.domain.goal import Wanted
+from celadon.domain.launch import Launch
 from celadon.domain.memory import Memory
 from celadon.domain.names import Address, Digest, ReplicaId, RevisionId, ServiceKey
 from celadon.domain.reason import Reason
 from celadon.domain.record import Record
-from celadon.domain.revision import Revision
 from celadon.domain.samples import Cursor, Samples
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Launch:
-    """Everything a platform needs to start one replica.
-
-    tree: verified working copy of the model or of the command's files; None when the command has none.
-    warmup: file of golden requests (JSON lines) for the model server's warm-up, if there are any.
-    start_s: how long it may take to get ready. drain_s: how long it may take to finish after SIGTERM.
-    """
-
-    replica: ReplicaId
-    revision: Revision
-    tree: Path | None
-    warmup: Path | None
-    start_s: float
-    drain_s: float
 
 
 class Platform(Protocol):

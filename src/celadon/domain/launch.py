@@ -1,0 +1,24 @@
+"""What a platform is told when a replica is to start."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from celadon.domain.names import ReplicaId
+from celadon.domain.revision import Revision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """Everything a platform needs to start one replica.
+
+    tree: verified working copy of the model or of the command's files; None when the command has none.
+    warmup: file of golden requests (JSON lines) for the model server's warm-up, if there are any.
+    start_s: how long it may take to get ready. drain_s: how long it may take to finish after SIGTERM.
+    """
+
+    replica: ReplicaId
+    revision: Revision
+    tree: Path | None
+    warmup: Path | None
+    start_s: float
+    drain_s: float

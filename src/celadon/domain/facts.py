@@ -67,10 +67,11 @@ class ReplicaFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """The router rejected this wish; what it confirmed before still serves."""
+    """The router rejected this wish; what it confirmed before still serves. at: wall time."""
 
     wanted: Wanted
     why: str
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,13 +80,15 @@ class RouteFacts:
 
     confirmed: the last wish that the data plane itself showed as in force; None when it serves nothing.
     pending: a wish that is under way. drained: addresses that get no new requests and have none in flight,
-    seen twice 250 ms apart after confirmation. notes: what a person should know (a restart of the proxy).
+    seen twice 250 ms apart after confirmation. unrouted: since when (wall time) an address that is still known
+    gets no new requests, by a confirmed route. notes: what a person should know (a restart of the proxy).
     """
 
     confirmed: Wanted | None = None
     pending: Wanted | None = None
     refused: Refused | None = None
     drained: frozenset[Address] = frozenset()
+    unrouted: Mapping[Address, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -128,6 +131,14 @@ class ProofFact:
     asked: int = 0
     mismatches: tuple[Mismatch, ...] = ()
     fault: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Now:
+    """The time of a tick. wall: Unix seconds. elapsed_s: monotonic seconds since the service's last tick."""
+
+    wall: float
+    elapsed_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from enum import StrEnum
 from celadon.domain.names import RevisionId
 from celadon.domain.plan import Plan
 from celadon.domain.reason import Reason
+from celadon.domain.spec import Settings
 
 
 class Phase(StrEnum):
@@ -46,6 +47,7 @@ class Release:
     """A planned move from blue to green.
 
     number: counts the service's releases from 1; id: `NAME-NUMBER`. blue None: the service had nothing live.
+    settings: those the service has once green is live.
     way_back: a rollback to a revision that was live before; nothing is watched. stage: index into plan.stages.
     dwelt_s: observed seconds with fresh samples in this stage. moved: whether clients may have reached green.
     entered_at, began_at, ended_at: wall time. because: the reason of the last change of phase.
@@ -58,6 +60,7 @@ class Release:
     blue: RevisionId | None
     green: RevisionId
     plan: Plan
+    settings: Settings
     labels: tuple[tuple[str, str], ...] = ()
     way_back: bool = False
     phase: Phase = Phase.PREPARING

@@ -1,0 +1,3 @@
+module celadon.dev/bench/load
+
+go 1.22

@@ -19,6 +19,7 @@ from celadon.domain.names import Address, Digest, ReplicaId, RevisionId, Service
 from celadon.domain.reason import Reason
 from celadon.domain.record import Record
 from celadon.domain.samples import Cursor, Samples
+from celadon.domain.spec import SecretEnv, SecretFile
 
 
 class Platform(Protocol):
@@ -27,6 +28,7 @@ class Platform(Protocol):
     def observe(self, service: ServiceKey) -> Known[tuple[ReplicaFact, ...]] | Unknown: ...
     def start(self, launch: Launch) -> None: ...
     def stop(self, replica: ReplicaId, grace_s: float) -> None: ...
+    def secret_digest(self, source: SecretFile | SecretEnv) -> str: ...
 
 
 class Router(Protocol):
@@ -58,6 +60,7 @@ class Prober(Protocol):
         path: Path | None,
         preview: Address,
     ) -> None: ...
+    def forget(self, service: ServiceKey) -> None: ...
 
 
 class Journal(Protocol):

@@ -49,4 +49,9 @@ class Prove:
     golden: Digest | None
 
 
-Action = Fetch | StartReplica | StopReplica | SetRoutes | DropRoutes | Prove
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetProof:
+    """Nothing is being proved: what was answered before must not count for the next release."""
+
+
+Action = Fetch | StartReplica | StopReplica | SetRoutes | DropRoutes | Prove | ForgetProof

@@ -71,7 +71,7 @@ class ReplicaSet:
     @property
     def wanted(self) -> int:
         """How many should run now."""
-        return self.count.replicas if isinstance(self.count, Exactly) else self.count.replicas_min
+        return self.count.wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,7 @@ class Code(StrEnum):
     ROUTE_PENDING = "route_pending"
     ROUTE_REFUSED = "route_refused"
     ROUTE_CONFIRMED = "route_confirmed"
+    ROUTE_UNCONFIRMED = "route_unconfirmed"
     # watching
     WATCH_GOES_ON = "watch_goes_on"
     NO_SAMPLES = "no_samples"
@@ -107,6 +108,7 @@ TEXTS: dict[Code, str] = {
     Code.TRAFFIC_MOVES: "moving {percent:g} % of the requests to green",
     Code.ROUTE_PENDING: "waiting until the proxy shows the new route",
     Code.ROUTE_REFUSED: "the proxy refused the route: {why}",
+    Code.ROUTE_UNCONFIRMED: "the proxy did not show the new route within {seconds:.0f} s",
     Code.ROUTE_CONFIRMED: "the proxy routes {percent:g} % of the requests to green",
     Code.WATCH_GOES_ON: "{requests} answers, {errors} errors, p95 {latency}; {left_s:.0f} s to go",
     Code.NO_SAMPLES: "holding: no samples ({why})",

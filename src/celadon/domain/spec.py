@@ -61,6 +61,11 @@ class Exactly:
 
     replicas: int
 
+    @property
+    def wanted(self) -> int:
+        """How many should run now."""
+        return self.replicas
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Between:
@@ -68,6 +73,11 @@ class Between:
 
     replicas_min: int
     replicas_max: int
+
+    @property
+    def wanted(self) -> int:
+        """How many should run when nobody has chosen yet."""
+        return self.replicas_min
 
 
 class RetryWhen(StrEnum):

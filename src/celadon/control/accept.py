@@ -1,0 +1,243 @@
+"""From a spec and its resolved sources to a journalled command, or to everything that forbids it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from celadon.control.engine import Engine
+from celadon.domain.command import Abort, Asked, Command, Deploy, Pause, Promote, Remove, Resume, Rollback
+from celadon.domain.memory import Memory
+from celadon.domain.names import Digest, RevisionId, ServiceKey
+from celadon.domain.problem import Problem, ProblemsError
+from celadon.domain.release import Phase
+from celadon.domain.revision import Revision
+from celadon.domain.spec import ServiceSpec, Settings
+from celadon.parse.claims import clashes
+from celadon.parse.identity import revision_of, settings_of
+
+Word = Literal["promote", "abort", "pause", "resume", "rollback", "remove"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What a deploy led to. release None: the revision is live already and needs no release.
+
+    changed: false when nothing at all is different from what is there.
+    """
+
+    release: str | None
+    revision: RevisionId
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One thing that a deploy would change. before None: it is new; after None: it goes."""
+
+    path: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What a deploy would do. releases: whether it needs a release, or only changes settings, or nothing."""
+
+    service: ServiceKey
+    live: RevisionId | None
+    revision: RevisionId
+    releases: bool
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A spec whose sources are resolved: what somebody wants to be live."""
+
+    revision: Revision
+    settings: Settings
+
+
+def accept(
+    engine: Engine,
+    spec: ServiceSpec,
+    trees: Mapping[str, Digest],
+    golden: Digest | None,
+    *,
+    labels: Sequence[tuple[str, str]] = (),
+    expect_blue: str | None = None,
+) -> Accepted:
+    """Journal a deploy. Raises ProblemsError for what the spec gets wrong or what a policy forbids."""
+    order = resolve(engine, spec, trees, golden)
+    memory = engine.memory(spec.service)
+    refusals = [*_refusals(engine, spec, memory, expect_blue)]
+    if refusals:
+        raise ProblemsError(refusals, refused=True)
+    heading, release = _heading(memory)
+    if heading == order.revision.id:
+        return _join(engine, memory, order, release)
+    named = next_release(memory)
+    engine.ask(
+        spec.service,
+        Deploy(release=named, revision=order.revision, settings=order.settings, labels=tuple(labels)),
+    )
+    return Accepted(release=named, revision=order.revision.id, changed=True)
+
+
+def preview(
+    engine: Engine, spec: ServiceSpec, trees: Mapping[str, Digest], golden: Digest | None
+) -> Difference:
+    """What `accept` would change, without changing it."""
+    order = resolve(engine, spec, trees, golden)
+    memory = engine.memory(spec.service)
+    refusals = [*_refusals(engine, spec, memory, None)]
+    if refusals:
+        raise ProblemsError(refusals, refused=True)
+    live = memory.revisions.get(memory.live) if memory.live else None
+    before = [*_flat("revision", asdict(live) if live else {}), *_settings(memory.settings)]
+    after = [*_flat("revision", asdict(order.revision)), *_settings(order.settings)]
+    return Difference(
+        service=spec.service,
+        live=memory.live,
+        revision=order.revision.id,
+        releases=memory.live != order.revision.id,
+        changes=tuple(_changes(dict(before), dict(after))),
+    )
+
+
+def resolve(engine: Engine, spec: ServiceSpec, trees: Mapping[str, Digest], golden: Digest | None) -> Order:
+    """Sources are resolved once, here: to digests of what was uploaded, and to keyed digests of secrets."""
+    digests = engine.secret_digests(dict(spec.secrets))
+    revision = revision_of(spec, trees, digests)
+    return Order(revision=revision, settings=settings_of(spec, golden))
+
+
+def command(engine: Engine, service: ServiceKey, word: Word, revision: str | None = None) -> Asked:
+    """Journal what a person asks of a service. Raises ProblemsError(refused) when it can not be."""
+    engine.view(service)
+    memory = engine.memory(service)
+    if word == "remove":
+        return engine.ask(service, Remove())
+    if word == "rollback" and (revision is not None or memory.release is None):
+        return engine.ask(service, _rollback(memory, revision))
+    return engine.ask(service, _steer(memory, word))
+
+
+def next_release(memory: Memory) -> str:
+    """The id of the release that is asked for next."""
+    return f"{memory.service}-{memory.releases_asked + 1}"
+
+
+def _steer(memory: Memory, word: Word) -> Command:
+    release = memory.release
+    if release is None:
+        hint = "celadon history shows how the last one ended" if memory.last else "nothing was deployed yet"
+        raise _refused("release", f"no release of {memory.service} is moving", hint)
+    if release.phase is Phase.ROLLING_BACK:
+        raise _refused("release", f"{release.id} is going back already", "wait for it to end")
+    if word in {"abort", "rollback"} and release.moved and release.blue is None:
+        hint = f"take the service down with `celadon remove {memory.service}`, or deploy another revision"
+        raise _refused(
+            "release", f"{release.id} is the first of its service: there is no blue to go back to", hint
+        )
+    asks: dict[str, Command] = {
+        "promote": Promote(release=release.id),
+        "abort": Abort(release=release.id),
+        "rollback": Abort(release=release.id),
+        "pause": Pause(release=release.id),
+        "resume": Resume(release=release.id),
+    }
+    return asks[word]
+
+
+def _rollback(memory: Memory, wanted: str | None) -> Rollback:
+    if wanted is None:
+        if memory.predecessor is None:
+            hint = "name one of: " + (", ".join(_others(memory)) or "none was live before")
+            raise _refused("revision", f"{memory.service} has no predecessor that is held ready", hint)
+        return Rollback(release=next_release(memory), revision=memory.predecessor.revision)
+    found = [key for key in memory.revisions if key.startswith(wanted)]
+    if len(found) != 1:
+        what = "no revision" if not found else "more than one revision"
+        hint = "known are: " + (", ".join(memory.revisions) or "none")
+        raise _refused("revision", f"{what} of {memory.service} is called {wanted}", hint)
+    if found[0] == memory.live and memory.release is None:
+        raise _refused("revision", f"{found[0]} is live already", "there is nothing to go back to")
+    return Rollback(release=next_release(memory), revision=found[0])
+
+
+def _others(memory: Memory) -> list[str]:
+    return [key for key in memory.revisions if key != memory.live]
+
+
+def _heading(memory: Memory) -> tuple[RevisionId | None, str | None]:
+    """What the service is on its way to: the newest deploy that waits, the moving green, or what is live."""
+    for asked in reversed(memory.commands):
+        if isinstance(asked.command, Deploy):
+            return asked.command.revision.id, asked.command.release
+        if isinstance(asked.command, Rollback):
+            return asked.command.revision, asked.command.release
+    release = memory.release
+    if release is not None and release.phase is not Phase.ROLLING_BACK:
+        return release.green, release.id
+    return (memory.live, None) if release is None else (None, None)
+
+
+def _join(engine: Engine, memory: Memory, order: Order, release: str | None) -> Accepted:
+    """The same revision again: at most its settings are new."""
+    waits = any(isinstance(asked.command, Deploy | Rollback) for asked in memory.commands)
+    moving = memory.release.settings if memory.release and release == memory.release.id else memory.settings
+    changed = not waits and order.settings != moving
+    if changed:
+        named = release or next_release(memory)
+        engine.ask(memory.service, Deploy(release=named, revision=order.revision, settings=order.settings))
+    return Accepted(release=release, revision=order.revision.id, changed=changed)
+
+
+def _refusals(
+    engine: Engine, spec: ServiceSpec, memory: Memory, expect_blue: str | None
+) -> Iterator[Problem]:
+    if memory.removing and not memory.removed:
+        yield Problem(
+            path="metadata/name",
+            found=f"{spec.service} is being removed",
+            hint="deploy again once it is gone",
+        )
+    live = memory.live or "none"
+    if expect_blue is not None and not live.startswith(expect_blue):
+        found = f"blue is {live} and not {expect_blue}"
+        yield Problem(
+            path="--expect-blue", found=found, hint="somebody released in between: look, then decide"
+        )
+    for other in engine.services():
+        route = engine.route(other)
+        clash = clashes(spec.route, route) if route is not None and other != spec.service else None
+        if clash is not None:
+            yield Problem(
+                path="spec/route",
+                found=f"service {other} has this route already: {clash}",
+                hint="choose another",
+            )
+
+
+def _refused(path: str, found: str, hint: str) -> ProblemsError:
+    return ProblemsError([Problem(path=path, found=found, hint=hint)], refused=True)
+
+
+def _settings(settings: Settings | None) -> Iterator[tuple[str, Any]]:
+    yield from _flat("settings", asdict(settings) if settings else {})
+
+
+def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(f"{path}/{key}", inner)
+    else:
+        yield path, value
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:
+    for path in dict.fromkeys((*before, *after)):
+        old, new = before.get(path), after.get(path)
+        if old != new and not path.endswith(("/id", "/digest")):
+            yield Change(path=path, before=old, after=new)

@@ -1,0 +1,173 @@
+"""The pure difference between what should be and what is: effects that the present facts permit, as data.
+
+Nothing here waits and nothing is remembered: an effect is asked for again until the facts show it done.
+"""
+
+from collections.abc import Iterator
+
+from celadon.domain.action import (
+    Action,
+    DropRoutes,
+    Fetch,
+    ForgetProof,
+    Prove,
+    SetRoutes,
+    StartReplica,
+    StopReplica,
+)
+from celadon.domain.facts import Facts, Known, ReplicaFact, ReplicaState, RouteFacts, SourceState
+from celadon.domain.goal import Endpoint, Goal, Wanted
+from celadon.domain.memory import Memory
+from celadon.domain.names import ReplicaId, RevisionId, ServiceKey
+
+RETRY_REFUSED_S = 5.0
+"""A refused route is offered again after this long: the port may be free by now."""
+
+BACKOFF_S = 0.5
+BACKOFF_MAX_S = 30.0
+SERVING = frozenset({ReplicaState.READY, ReplicaState.UNREADY})
+
+
+def reconcile(service: ServiceKey, memory: Memory, facts: Facts) -> tuple[Action, ...]:
+    """What to begin now. memory.goal must be recorded already: no effect without a recorded goal."""
+    goal = memory.goal
+    if goal is None:
+        return ()
+    actions: list[Action] = [*_fetches(goal, facts)]
+    if isinstance(facts.replicas, Known):
+        actions += _starts(service, memory, goal, facts)
+        if isinstance(facts.routes, Known):
+            actions += _routes(service, memory, goal, facts, facts.routes.value)
+            actions += _stops(goal, facts, facts.routes.value)
+            actions += _proof(goal, facts, facts.routes.value)
+    return tuple(actions)
+
+
+def _fetches(goal: Goal, facts: Facts) -> Iterator[Action]:
+    for tree in goal.fetch:
+        source = facts.sources.get(tree)
+        if source is None or (source.state is SourceState.FAILED and not source.lasting):
+            yield Fetch(tree=tree)
+
+
+def _starts(service: ServiceKey, memory: Memory, goal: Goal, facts: Facts) -> Iterator[Action]:
+    for one in goal.replicas:
+        trees = memory.revisions[one.revision].trees
+        if not all(_verified(facts, tree) for tree in trees):
+            continue
+        there = {replica.id.index: replica for replica in facts.of(one.revision)}
+        for index in range(one.wanted):
+            if _may_start(there.get(index), facts.at):
+                replica = ReplicaId(service=service, revision=one.revision, index=index)
+                yield StartReplica(replica=replica, start_s=goal.start_s)
+
+
+def _verified(facts: Facts, tree: str) -> bool:
+    return any(key == tree and fact.state is SourceState.VERIFIED for key, fact in facts.sources.items())
+
+
+def _may_start(replica: ReplicaFact | None, at: float) -> bool:
+    """A replica that is not there, or that ended long enough ago: the wait doubles with every exit in a row."""
+    if replica is None:
+        return True
+    if replica.state is not ReplicaState.EXITED:
+        return False
+    if replica.exits <= 1 or replica.last_exit is None:
+        return True
+    wait_s: float = min(BACKOFF_S * 2.0 ** min(replica.exits - 2, 10), BACKOFF_MAX_S)
+    return at >= replica.last_exit.at + wait_s
+
+
+def _routes(
+    service: ServiceKey, memory: Memory, goal: Goal, facts: Facts, served: RouteFacts
+) -> Iterator[Action]:
+    if goal.route is None:
+        if served.confirmed is not None or served.pending is not None:
+            yield DropRoutes()
+        return
+    wanted = wish(service, memory, goal, facts)
+    if wanted is None or wanted.same_traffic(served.pending):
+        return
+    if served.pending is None and wanted.same_traffic(served.confirmed):
+        return
+    refused = served.refused
+    if (
+        refused is not None
+        and wanted.same_traffic(refused.wanted)
+        and facts.at < refused.at + RETRY_REFUSED_S
+    ):
+        return
+    yield SetRoutes(wanted=wanted)
+
+
+def wish(service: ServiceKey, memory: Memory, goal: Goal, facts: Facts) -> Wanted | None:
+    """The goal's routes with the replicas that are there; None while no replica has ever been ready.
+
+    Replicas that the goal no longer wants stay as draining endpoints until they are stopped.
+    """
+    assert goal.route is not None
+    assert isinstance(facts.replicas, Known)
+    kept = _kept(goal)
+    endpoints: dict[RevisionId, list[Endpoint]] = {one.revision: [] for one in goal.replicas}
+    for replica in facts.replicas.value:
+        if replica.address is not None and (
+            replica.state in SERVING or replica.state is ReplicaState.STOPPING
+        ):
+            draining = (replica.id.revision, replica.id.index) not in kept
+            draining = draining or replica.state is ReplicaState.STOPPING
+            endpoint = Endpoint(address=replica.address, draining=draining)
+            endpoints.setdefault(replica.id.revision, []).append(endpoint)
+    if not any(endpoints.values()) and not goal.routes:
+        return None
+    preview = goal.preview if goal.preview is not None and endpoints.get(goal.preview) else None
+    return Wanted(
+        service=service,
+        stamp=goal.stamp,
+        route=goal.route,
+        routes=goal.routes,
+        endpoints=tuple((key, tuple(sorted(endpoints[key]))) for key in sorted(endpoints)),
+        preview=preview,
+        ready=tuple(
+            (key, memory.revisions[key].ready) for key in sorted(endpoints) if key in memory.revisions
+        ),
+    )
+
+
+def _stops(goal: Goal, facts: Facts, served: RouteFacts) -> Iterator[Action]:
+    assert isinstance(facts.replicas, Known)
+    kept = _kept(goal)
+    for replica in facts.replicas.value:
+        if (replica.id.revision, replica.id.index) in kept or replica.state is ReplicaState.STOPPING:
+            continue
+        if _unreached(replica, goal, facts, served):
+            yield StopReplica(replica=replica.id, grace_s=goal.drain_s)
+
+
+def _unreached(replica: ReplicaFact, goal: Goal, facts: Facts, served: RouteFacts) -> bool:
+    """Whether stopping costs no request: never routed to, drained, ended, or past the drain deadline."""
+    address = replica.address
+    if address is None or replica.state in {ReplicaState.EXITED, ReplicaState.STARTING}:
+        return True
+    if address in served.drained:
+        return True
+    since = served.unrouted.get(address)
+    if since is not None and facts.at >= since + goal.drain_s:
+        return True
+    known = [w for w in (served.confirmed, served.pending) if w is not None]
+    return since is None and not any(address == e.address for w in known for _, es in w.endpoints for e in es)
+
+
+def _proof(goal: Goal, facts: Facts, served: RouteFacts) -> Iterator[Action]:
+    if goal.prove is None and facts.proof is not None:
+        yield ForgetProof()
+    if goal.prove is None or served.confirmed is None or served.confirmed.preview != goal.prove:
+        return
+    if not dict(served.confirmed.endpoints).get(goal.prove):
+        return
+    proof = facts.proof
+    if proof is None or (proof.revision, proof.golden) != (goal.prove, goal.golden):
+        yield Prove(revision=goal.prove, golden=goal.golden)
+
+
+def _kept(goal: Goal) -> frozenset[tuple[RevisionId, int]]:
+    return frozenset((one.revision, index) for one in goal.replicas for index in range(one.wanted))

@@ -1,0 +1,193 @@
+"""What a person's command does to the position. One tick answers one command, so each has a record of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from celadon.domain.command import Abort, Asked, Command, Deploy, Pause, Promote, Remove, Resume, Rollback
+from celadon.domain.memory import Memory
+from celadon.domain.names import RevisionId
+from celadon.domain.reason import Code, Reason, because
+from celadon.domain.release import Cause, Outcome, Phase, Release
+from celadon.domain.revision import Revision
+from celadon.release.end import end, roll_back
+from celadon.release.phases import enter
+from celadon.release.plan import blue_green, way_back
+
+KEPT_REVISIONS = 20
+"""How many revisions that were live once are remembered, so that `rollback REVISION` can name them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What became of one command. handled: seqs of the commands that are done with.
+
+    last: a release that ended without ever starting.
+    """
+
+    memory: Memory
+    because: Reason
+    handled: tuple[int, ...]
+
+
+def answer(memory: Memory, wall: float) -> Answered | None:
+    """The oldest command that can be answered now; None when there is none, or the slot must be free first."""
+    for asked in memory.commands:
+        answered = _one(memory, asked, wall)
+        if answered is not None:
+            return answered
+    return None
+
+
+def _one(memory: Memory, asked: Asked, wall: float) -> Answered | None:
+    command = asked.command
+    match command:
+        case Deploy() | Rollback():
+            return _take_slot(memory, asked, command, wall)
+        case Remove():
+            return _remove(memory, asked, wall)
+        case Promote() | Abort() | Pause() | Resume():
+            release = memory.release
+            if release is None or release.id != command.release or release.phase is Phase.ROLLING_BACK:
+                return Answered(
+                    memory=memory,
+                    because=because(Code.COMMAND_TOO_LATE, release=command.release),
+                    handled=(asked.seq,),
+                )
+            after, why = _steer(memory, release, command, wall)
+            return Answered(memory=after, because=why, handled=(asked.seq,))
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _steer(
+    memory: Memory, release: Release, command: Promote | Abort | Pause | Resume, wall: float
+) -> tuple[Memory, Reason]:
+    match command:
+        case Pause():
+            why = because(Code.PAUSED)
+            return replace(memory, release=replace(release, paused=True, because=why)), why
+        case Resume():
+            why = because(Code.RESUMED)
+            return replace(memory, release=replace(release, paused=False, because=why)), why
+        case Abort():
+            if release.moved and release.blue is None:
+                why = because(Code.NO_BLUE, why="remove the service, or deploy another revision")
+                return memory, why
+            return roll_back(memory, release, because(Code.ABORTED), Cause.PERSON, wall)
+        case Promote():
+            return _promote(memory, release, wall)
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _promote(memory: Memory, release: Release, wall: float) -> tuple[Memory, Reason]:
+    """A person decides: past the next gate, or to the end of the watch that is going on."""
+    release = replace(release, paused=False)
+    if release.phase in {Phase.WATCHING, Phase.HOLDING}:
+        if release.stage + 1 == len(release.plan.stages):
+            return end(
+                memory, release, Outcome.PROMOTED, because(Code.PROMOTED_BY_PERSON), wall=wall, cause=Cause.PERSON
+            )
+        release = replace(release, stage=release.stage + 1, dwelt_s=0.0)
+        release = replace(release, passed_gates=release.passed_gates | {release.stage})
+        why = because(Code.PROMOTED_BY_PERSON)
+        return replace(memory, release=enter(release, Phase.MOVING, why, wall), evidence=None), why
+    why = because(Code.GATE_OPENED)
+    opened = replace(release, passed_gates=release.passed_gates | {release.stage}, because=why)
+    return replace(memory, release=opened), why
+
+
+def _take_slot(memory: Memory, asked: Asked, command: Deploy | Rollback, wall: float) -> Answered | None:
+    newer = next(
+        (a for a in memory.commands if a.seq > asked.seq and isinstance(a.command, Deploy | Rollback)), None
+    )
+    moving = memory.release
+    joins = moving is not None and moving.id == command.release
+    if newer is not None and not joins and moving is not None:
+        return _never_started(memory, asked, command, newer.command, wall)
+    if moving is not None and joins:
+        assert isinstance(command, Deploy)
+        why = because(Code.SETTINGS_CHANGED)
+        release = replace(moving, settings=command.settings)
+        return Answered(memory=replace(memory, release=release), because=why, handled=(asked.seq,))
+    if moving is not None:
+        if moving.phase is Phase.ROLLING_BACK:
+            return None
+        after, why = roll_back(
+            memory, moving, because(Code.SUPERSEDED, by=command.release), Cause.SUPERSEDED, wall
+        )
+        return Answered(memory=after, because=why, handled=())
+    after, why = _begin(memory, command, wall)
+    return Answered(memory=after, because=why, handled=(asked.seq,))
+
+
+def _begin(memory: Memory, command: Deploy | Rollback, wall: float) -> tuple[Memory, Reason]:
+    back = isinstance(command, Rollback)
+    settings = memory.settings if isinstance(command, Rollback) else command.settings
+    assert settings is not None, "nothing can be live without settings"
+    green = command.revision if isinstance(command, Rollback) else command.revision.id
+    if green == memory.live:
+        changed = settings != memory.settings
+        why = because(Code.SETTINGS_CHANGED if changed else Code.NOTHING_CHANGED)
+        return replace(memory, settings=settings, removing=False, removed=False), why
+    parent = memory.last.id if memory.last else None
+    make = way_back if back else blue_green
+    code = Code.WAY_BACK_BEGAN if back else Code.RELEASE_BEGAN
+    why = because(code, green=green, blue=memory.live or "nothing")
+    release = Release(
+        id=command.release,
+        number=int(command.release.rpartition("-")[2]),
+        blue=memory.live,
+        green=green,
+        plan=make(settings.release, parent=parent),
+        settings=settings,
+        labels=command.labels if isinstance(command, Deploy) else (),
+        way_back=back,
+        began_at=wall,
+        entered_at=wall,
+        because=why,
+    )
+    revisions = memory.revisions if isinstance(command, Rollback) else _with(memory, command.revision)
+    after = replace(
+        memory, release=release, revisions=revisions, evidence=None, removing=False, removed=False
+    )
+    return after, why
+
+
+def _with(memory: Memory, revision: Revision) -> Mapping[RevisionId, Revision]:
+    """The known revisions and this one as the newest; the oldest that nothing needs are forgotten."""
+    needed = {memory.live, revision.id} | ({memory.predecessor.revision} if memory.predecessor else set())
+    others = {key: value for key, value in memory.revisions.items() if key != revision.id}
+    spare = [key for key in others if key not in needed]
+    for key in spare[: max(0, len(others) + 1 - KEPT_REVISIONS)]:
+        del others[key]
+    return {**others, revision.id: revision}
+
+
+def _never_started(
+    memory: Memory, asked: Asked, command: Deploy | Rollback, by: Command, wall: float
+) -> Answered:
+    """A deploy that waited for the slot until a newer one came: it ends superseded without having started."""
+    assert isinstance(by, Deploy | Rollback)
+    why = because(Code.SUPERSEDED, by=by.release)
+    begun, _ = _begin(replace(memory, release=None), command, wall)
+    if begun.release is None:
+        return Answered(memory=memory, because=why, handled=(asked.seq,))
+    gone = replace(
+        begun.release,
+        phase=Phase.ENDED,
+        outcome=Outcome.SUPERSEDED,
+        cause=Cause.SUPERSEDED,
+        ended_at=wall,
+        because=why,
+    )
+    return Answered(memory=replace(memory, last=gone), because=why, handled=(asked.seq,))
+
+
+def _remove(memory: Memory, asked: Asked, wall: float) -> Answered:
+    why = because(Code.REMOVE_ASKED)
+    after = replace(memory, removing=True)
+    if memory.release is not None:
+        after, _ = end(after, memory.release, Outcome.SUPERSEDED, why, wall=wall, cause=Cause.PERSON)
+    return Answered(memory=replace(after, predecessor=None), because=why, handled=(asked.seq,))

@@ -1,0 +1,113 @@
+"""The decision of one tick: from what is remembered and seen to the next position, with its reason.
+
+Forward steps need fresh facts; the way back needs only blue. Missing data is never a pass and never a failure.
+"""
+
+from dataclasses import dataclass, replace
+
+from celadon.domain.facts import Facts, Known, Now
+from celadon.domain.goal import Route
+from celadon.domain.headroom import Headroom
+from celadon.domain.memory import Memory
+from celadon.domain.reason import Code, Reason, because
+from celadon.domain.release import Phase
+from celadon.domain.verdict import Verdict
+from celadon.release import prepare, watch
+from celadon.release.commands import answer
+from celadon.release.split import routes
+from celadon.release.step import Seen, Step
+
+STEPS_MAX = 12
+"""A tick takes every step its facts permit; more than this many would be a circle in the table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What was decided. memory: as it shall be remembered, without the goal that follows from it.
+
+    handled: seqs of the commands this tick answered. routes: the split that the position asks for.
+    """
+
+    memory: Memory
+    because: Reason
+    handled: tuple[int, ...]
+    routes: tuple[Route, ...]
+
+
+def decide(memory: Memory, facts: Facts, verdict: Verdict | None, headroom: Headroom, now: Now) -> Choice:
+    """One decision. verdict: what the judge says about the stage in `memory`, None when nothing is judged."""
+    after, why = memory, because(Code.STEADY)
+    handled: tuple[int, ...] = ()
+    answered = answer(after, now.wall)
+    if answered is not None:
+        after, why, handled = answered.memory, answered.because, answered.handled
+    seen = Seen(facts=facts, verdict=verdict, headroom=headroom, now=now)
+    after = _dwell(after, seen)
+    for _ in range(STEPS_MAX):
+        step = _advance(after, seen)
+        if step is None or (step.memory == after and answered is not None):
+            break
+        moved = step.memory != after
+        after, why = step.memory, step.because
+        if not moved:
+            break
+    else:
+        raise AssertionError(f"{after.service}: a tick that never comes to rest")
+    return Choice(memory=after, because=why, handled=handled, routes=routes(after, facts))
+
+
+def _dwell(memory: Memory, seen: Seen) -> Memory:
+    """Add the observed time to the stage's dwell: only with fresh samples, and never while paused."""
+    release = memory.release
+    counts = release is not None and release.phase in {Phase.WATCHING, Phase.HOLDING} and not release.paused
+    if release is None or not counts or not seen.samples_fresh:
+        return memory
+    return replace(memory, release=replace(release, dwelt_s=release.dwelt_s + seen.now.elapsed_s))
+
+
+def _advance(memory: Memory, seen: Seen) -> Step | None:
+    """The next step that the facts permit; the same memory with a reason when there is something to wait for."""
+    release = memory.release
+    if memory.removing:
+        return _removed(memory, seen)
+    if release is None:
+        return _retire(memory, seen)
+    match release.phase:
+        case Phase.PREPARING:
+            return prepare.preparing(memory, release, seen)
+        case Phase.PROVING:
+            return prepare.proving(memory, release, seen)
+        case Phase.WAITING:
+            return prepare.waiting(memory, release, seen)
+        case Phase.MOVING:
+            return watch.moving(memory, release, seen)
+        case Phase.WATCHING | Phase.HOLDING:
+            return watch.watching(memory, release, seen)
+        case Phase.ROLLING_BACK:
+            return watch.rolling_back(memory, release, seen)
+        case Phase.ENDED:
+            raise AssertionError(f"{release.id} has ended and still holds the slot")
+
+
+def _retire(memory: Memory, seen: Seen) -> Step | None:
+    held = memory.predecessor
+    if held is None or seen.now.wall < held.since + held.hold_s:
+        return None
+    why = because(Code.PREDECESSOR_RETIRED, revision=held.revision, seconds=seen.now.wall - held.since)
+    return Step(memory=replace(memory, predecessor=None), because=why)
+
+
+def _removed(memory: Memory, seen: Seen) -> Step | None:
+    """A removed service is gone when the router serves nothing of it and no replica is left."""
+    replicas, served = seen.facts.replicas, seen.facts.routes
+    gone = (
+        isinstance(replicas, Known)
+        and not replicas.value
+        and isinstance(served, Known)
+        and served.value.confirmed is None
+        and served.value.pending is None
+    )
+    if memory.removed or not gone:
+        return None
+    after = replace(memory, removed=True, live=None, settings=None, revisions={}, proved={})
+    return Step(memory=after, because=because(Code.REMOVED))

@@ -1,0 +1,26 @@
+"""Where a release may go from where it stands. The table names no strategy: stages do that."""
+
+from dataclasses import replace
+
+from celadon.domain.reason import Reason
+from celadon.domain.release import Phase, Release
+
+NEXT: dict[Phase, frozenset[Phase]] = {
+    Phase.PREPARING: frozenset({Phase.PROVING, Phase.ROLLING_BACK}),
+    Phase.PROVING: frozenset({Phase.WAITING, Phase.MOVING, Phase.ROLLING_BACK}),
+    Phase.WAITING: frozenset({Phase.MOVING, Phase.ROLLING_BACK}),
+    Phase.MOVING: frozenset({Phase.WATCHING, Phase.ROLLING_BACK}),
+    Phase.WATCHING: frozenset({Phase.WAITING, Phase.MOVING, Phase.HOLDING, Phase.ROLLING_BACK, Phase.ENDED}),
+    Phase.HOLDING: frozenset({Phase.WAITING, Phase.MOVING, Phase.ROLLING_BACK, Phase.ENDED}),
+    Phase.ROLLING_BACK: frozenset({Phase.ENDED}),
+    Phase.ENDED: frozenset(),
+}
+
+FOR_A_PERSON = frozenset({Phase.WAITING, Phase.HOLDING})
+"""Phases that wait for a person."""
+
+
+def enter(release: Release, phase: Phase, why: Reason, wall: float) -> Release:
+    """The release in its next phase. A move that the table does not know is our bug."""
+    assert phase in NEXT[release.phase], f"{release.id}: {release.phase} does not lead to {phase}"
+    return replace(release, phase=phase, because=why, entered_at=wall)

@@ -1,0 +1,164 @@
+"""The steps before any traffic moves: what green is made of, its start, its proof, and the gate."""
+
+from dataclasses import replace
+
+from celadon.domain.facts import ProofState, ReplicaFact, ReplicaState, SourceState
+from celadon.domain.memory import Memory
+from celadon.domain.reason import Code, Reason, because
+from celadon.domain.release import Cause, Phase, Release
+from celadon.domain.revision import ModelRuntime
+from celadon.release.end import roll_back
+from celadon.release.phases import enter
+from celadon.release.split import routes
+from celadon.release.step import Seen, Step
+
+TRIES = 2
+"""A replica of green that ended this often before it was ever ready will not get better by waiting."""
+
+MODEL_IS_WRONG = 2
+"""The exit status by which our own server says that the model, and not the world, is at fault."""
+
+
+def preparing(memory: Memory, release: Release, seen: Seen) -> Step:
+    """Fetch, verify, start, warm up."""
+    revision = memory.revisions[release.green]
+    sources = [seen.facts.sources.get(tree) for tree in revision.trees]
+    for source in sources:
+        if source is not None and source.state is SourceState.FAILED and source.lasting:
+            why = because(Code.SOURCE_BROKEN, why=source.why)
+            return _back(memory, release, why, Cause.VERDICT, seen)
+    wanted, ready = _wanted(release), seen.facts.ready(release.green)
+    if any(source is None or source.state is not SourceState.VERIFIED for source in sources):
+        failed = next((s for s in sources if s is not None and s.state is SourceState.FAILED), None)
+        if _late(release, release.plan.prepare_s, seen):
+            why = because(Code.SOURCE_UNREACHABLE, why=failed.why if failed else "it took too long")
+            return _back(memory, release, why, Cause.WORLD, seen)
+        return _wait(memory, because(Code.FETCHING, green=release.green))
+    hopeless = next((r for r in seen.facts.of(release.green) if _hopeless(r, memory, release)), None)
+    if hopeless is not None:
+        return _back(memory, release, _start_failed(hopeless), Cause.VERDICT, seen)
+    if ready >= wanted and seen.replicas_fresh:
+        why = because(Code.GREEN_READY, wanted=wanted)
+        return Step(memory=_to(memory, release, Phase.PROVING, why, seen), because=why)
+    if _late(release, release.plan.prepare_s, seen):
+        return _back(memory, release, _never_ready(release, ready, wanted, seen), Cause.VERDICT, seen)
+    return _wait(memory, because(Code.STARTING, ready=ready, wanted=wanted))
+
+
+def proving(memory: Memory, release: Release, seen: Seen) -> Step:
+    """Golden requests through the preview address, unless they passed already for this very revision."""
+    golden = release.settings.golden or ""
+    if memory.proved.get(release.green) == golden:
+        return _proved(memory, release, because(Code.PROOF_PASSED, asked="the"), seen)
+    refused = seen.refused(routes=routes(memory, seen.facts), preview=release.green)
+    if refused is not None:
+        return _back(memory, release, because(Code.ROUTE_REFUSED, why=refused.why), Cause.WORLD, seen)
+    if seen.replicas_fresh and seen.facts.ready(release.green) == 0:
+        why = because(Code.GREEN_LOST, wanted=_wanted(release))
+        return _back(memory, release, why, Cause.VERDICT, seen)
+    proof = seen.facts.proof
+    if proof is not None and (proof.revision, proof.golden or "") == (release.green, golden):
+        if proof.state is ProofState.PASSED:
+            known = replace(memory, proved={**memory.proved, release.green: golden})
+            return _proved(known, release, because(Code.PROOF_PASSED, asked=proof.asked), seen)
+        if proof.state is ProofState.FAILED and proof.mismatches:
+            first = proof.mismatches[0]
+            why = because(
+                Code.PROOF_FAILED,
+                failed=len(proof.mismatches),
+                asked=proof.asked,
+                first=f"{first.name}: {first.found}",
+            )
+            return _back(memory, release, why, Cause.VERDICT, seen)
+        if proof.state is ProofState.FAILED:
+            return _back(memory, release, because(Code.PROOF_FAULT, why=proof.fault), Cause.WORLD, seen)
+    if _late(release, release.plan.prove_s, seen):
+        why = because(Code.PROOF_TIMEOUT, seconds=release.plan.prove_s)
+        return _back(memory, release, why, Cause.VERDICT, seen)
+    return _wait(memory, because(Code.PROOF_RUNNING))
+
+
+def waiting(memory: Memory, release: Release, seen: Seen) -> Step:
+    """Only a person opens a gate."""
+    if release.stage in release.passed_gates and not release.paused:
+        return forward(memory, release, because(Code.GATE_OPENED), seen)
+    return _wait(memory, because(Code.PAUSED if release.paused else Code.GATE_WAITS))
+
+
+def forward(memory: Memory, release: Release, why: Reason, seen: Seen) -> Step:
+    """Into the stage that `release.stage` names: through its gate if it has one, else to its share."""
+    stage = release.plan.stages[release.stage]
+    if stage.gate and release.stage not in release.passed_gates:
+        why = because(Code.GATE_WAITS)
+        return Step(memory=_to(memory, release, Phase.WAITING, why, seen), because=why)
+    if release.paused:
+        return _wait(memory, because(Code.PAUSED))
+    if not seen.replicas_fresh or seen.facts.ready(release.green) == 0:
+        return _wait(
+            memory, because(Code.STARTING, ready=seen.facts.ready(release.green), wanted=_wanted(release))
+        )
+    why = because(Code.TRAFFIC_MOVES, percent=stage.share / 100)
+    moved = replace(release, moved=True, dwelt_s=0.0)
+    return Step(memory=_to(replace(memory, evidence=None), moved, Phase.MOVING, why, seen), because=why)
+
+
+def _proved(memory: Memory, release: Release, why: Reason, seen: Seen) -> Step:
+    step = forward(memory, release, why, seen)
+    return step if step.memory != memory else Step(memory=memory, because=step.because)
+
+
+def _hopeless(replica: ReplicaFact, memory: Memory, release: Release) -> bool:
+    """Whether this replica of green ended in a way, or so often, that starting it again will not help."""
+    last = replica.last_exit
+    if last is None or last.at < release.began_at or replica.state is ReplicaState.READY:
+        return False
+    ours = isinstance(memory.revisions[release.green].runtime, ModelRuntime)
+    return replica.exits >= TRIES or (ours and last.code == MODEL_IS_WRONG)
+
+
+def _start_failed(replica: ReplicaFact) -> Reason:
+    last = replica.last_exit
+    assert last is not None
+    return because(Code.START_FAILED, ended=ended(last.code), stderr="\n".join(last.stderr))
+
+
+def ended(code: int | None) -> str:
+    """How a replica ended, for people. code: exit status, negative for a signal, None when nobody saw it."""
+    if code is None:
+        return "an unknown status"
+    return f"signal {-code}" if code < 0 else f"status {code}"
+
+
+def _never_ready(release: Release, ready: int, wanted: int, seen: Seen) -> Reason:
+    behind = next((r for r in seen.facts.of(release.green) if r.state is not ReplicaState.READY), None)
+    notes = "; ".join(behind.notes) if behind else ""
+    stderr = "\n".join(behind.last_exit.stderr) if behind and behind.last_exit else ""
+    return because(
+        Code.NEVER_READY,
+        ready=ready,
+        wanted=wanted,
+        seconds=release.plan.prepare_s,
+        why=notes or "its ready path did not answer 2xx",
+        stderr=stderr,
+    )
+
+
+def _wanted(release: Release) -> int:
+    return release.settings.replicas.wanted
+
+
+def _late(release: Release, limit_s: float, seen: Seen) -> bool:
+    return seen.now.wall > release.entered_at + limit_s
+
+
+def _wait(memory: Memory, why: Reason) -> Step:
+    return Step(memory=memory, because=why)
+
+
+def _to(memory: Memory, release: Release, phase: Phase, why: Reason, seen: Seen) -> Memory:
+    return replace(memory, release=enter(release, phase, why, seen.now.wall))
+
+
+def _back(memory: Memory, release: Release, why: Reason, cause: Cause, seen: Seen) -> Step:
+    after, why = roll_back(memory, release, why, cause, seen.now.wall)
+    return Step(memory=after, because=why)

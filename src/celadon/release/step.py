@@ -1,0 +1,62 @@
+"""What every step of a phase is decided on, and what it gives back."""
+
+from dataclasses import dataclass
+
+from celadon.domain.facts import Facts, Known, Now, Refused, RouteFacts, Unknown
+from celadon.domain.goal import Route
+from celadon.domain.headroom import Headroom
+from celadon.domain.memory import Memory
+from celadon.domain.names import RevisionId
+from celadon.domain.reason import Reason
+from celadon.domain.verdict import Verdict
+
+FRESH_S = 5.0
+"""Facts older than this move nothing forward."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """The memory after a step. The same memory as before means waiting, for the reason given."""
+
+    memory: Memory
+    because: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """The inputs of a tick beside its memory."""
+
+    facts: Facts
+    verdict: Verdict | None
+    headroom: Headroom
+    now: Now
+
+    @property
+    def samples_fresh(self) -> bool:
+        """Whether the samples are known and recent."""
+        return self._fresh(self.facts.samples)
+
+    @property
+    def replicas_fresh(self) -> bool:
+        """Whether the replicas are known and recent."""
+        return self._fresh(self.facts.replicas)
+
+    def confirmed(self, routes: tuple[Route, ...]) -> bool:
+        """Whether the router itself shows these routes in force."""
+        served = self.facts.routes
+        return (
+            isinstance(served, Known)
+            and served.value.confirmed is not None
+            and served.value.confirmed.routes == routes
+        )
+
+    def refused(self, *, routes: tuple[Route, ...], preview: RevisionId | None) -> Refused | None:
+        """The router's refusal of exactly this wish, if it refused."""
+        served: Known[RouteFacts] | Unknown = self.facts.routes
+        if isinstance(served, Unknown) or served.value.refused is None:
+            return None
+        wanted = served.value.refused.wanted
+        return served.value.refused if (wanted.routes, wanted.preview) == (routes, preview) else None
+
+    def _fresh(self, fact: Known[object] | Unknown) -> bool:
+        return isinstance(fact, Known) and self.now.wall - fact.taken_at <= FRESH_S

@@ -1,0 +1,1 @@
+"""Which replicas carry the revisions: headroom and placement."""

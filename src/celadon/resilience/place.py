@@ -1,0 +1,71 @@
+"""From the choice to a goal: which replicas carry the revisions, and what is fetched and proved for them."""
+
+from celadon.domain.goal import Goal, ReplicaSet, Route, Stamp
+from celadon.domain.memory import Memory
+from celadon.domain.names import Digest, RevisionId
+from celadon.domain.release import Phase
+from celadon.domain.spec import Settings
+
+UNSTAMPED = Stamp(epoch=0, seq=0)
+"""The journal stamps a goal when it records it."""
+
+
+def place(memory: Memory, routes: tuple[Route, ...]) -> Goal:
+    """The goal that follows from a position: as long as nothing changes it is the same goal.
+
+    Blue, green and a held predecessor keep their full replica sets, so that every way back is open at once.
+    """
+    settings = _settings(memory)
+    if settings is None or memory.removing:
+        return Goal(stamp=UNSTAMPED, route=None, drain_s=settings.drain_s if settings else 30.0)
+    sets = tuple(_sets(memory, settings))
+    return Goal(
+        stamp=UNSTAMPED,
+        route=settings.route,
+        routes=routes,
+        replicas=sets,
+        preview=_preview(memory),
+        prove=_prove(memory),
+        golden=_golden(memory),
+        fetch=tuple(dict.fromkeys(tree for one in sets for tree in memory.revisions[one.revision].trees)),
+        drain_s=settings.drain_s,
+        start_s=settings.release.start_s,
+    )
+
+
+def _settings(memory: Memory) -> Settings | None:
+    """The live settings; a first release brings its own."""
+    if memory.settings is not None:
+        return memory.settings
+    return memory.release.settings if memory.release else None
+
+
+def _sets(memory: Memory, settings: Settings) -> list[ReplicaSet]:
+    sets: dict[RevisionId, ReplicaSet] = {}
+    if memory.live is not None:
+        sets[memory.live] = ReplicaSet(revision=memory.live, count=settings.replicas)
+    if memory.release is not None:
+        green = memory.release.green
+        sets[green] = ReplicaSet(revision=green, count=memory.release.settings.replicas)
+    if memory.predecessor is not None and memory.predecessor.revision not in sets:
+        revision = memory.predecessor.revision
+        sets[revision] = ReplicaSet(revision=revision, count=settings.replicas)
+    return list(sets.values())
+
+
+def _preview(memory: Memory) -> RevisionId | None:
+    """Green; without a release, what is live is as green as it gets."""
+    release = memory.release
+    if release is not None and release.phase not in {Phase.PREPARING, Phase.ROLLING_BACK}:
+        return release.green
+    return memory.live
+
+
+def _prove(memory: Memory) -> RevisionId | None:
+    release = memory.release
+    return release.green if release is not None and release.phase is Phase.PROVING else None
+
+
+def _golden(memory: Memory) -> Digest | None:
+    settings = memory.release.settings if memory.release else memory.settings
+    return Digest(settings.golden) if settings and settings.golden else None

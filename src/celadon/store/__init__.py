@@ -1,0 +1,1 @@
+"""What celadon remembers: the journal of every service, and the model store."""

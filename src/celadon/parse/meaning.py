@@ -1,0 +1,158 @@
+"""What takes more than one field to judge: specs whose shape may be right and which still could not work.
+
+Every check reads the plain document, so that it speaks also where the shape has other problems.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from celadon.parse import defaults
+from celadon.parse.complaint import Complaint
+
+T = TypeVar("T")
+
+
+def get(document: Any, kind: type[T], *path: str) -> T | None:
+    """The value at `path` if it is there and of that kind."""
+    for part in path:
+        if not isinstance(document, dict) or part not in document:
+            return None
+        document = document[part]
+    if isinstance(document, kind) and not (isinstance(document, bool) and kind is not bool):
+        return document
+    return None
+
+
+def number(document: Any, *path: str) -> float | None:
+    """The finite number at `path`, whole or not."""
+    whole = get(document, int, *path)
+    value = whole if whole is not None else get(document, float, *path)
+    return value if value is not None and math.isfinite(value) else None
+
+
+def complaints(document: Any) -> Iterator[Complaint]:
+    """Everything that can not work together."""
+    spec = get(document, dict, "spec")
+    if spec is None:
+        return
+    for check in CHECKS:
+        for path, found, hint in check(spec):
+            yield ("spec", *path), found, hint
+
+
+def _runtime(spec: dict[str, Any]) -> Iterator[Complaint]:
+    if "model" not in spec and "command" not in spec:
+        yield (), "says nothing to run", "exactly one of model and command: `model: ./fraud.onnx`"
+    if "model" in spec and "command" in spec:
+        yield (), "has both model and command", "keep exactly one of the two"
+    elif "model" in spec:
+        if "files" in spec:
+            yield ("files",), "belongs to command; a model is one file or folder", "remove it"
+        if "ready" in spec:
+            ready = defaults.READY_OF_MODEL
+            yield ("ready",), f"belongs to command; celadon's own server is asked at {ready}", "remove it"
+    elif "command" in spec:
+        if "serving" in spec:
+            yield ("serving",), "belongs to model; a command has its own settings", "remove it"
+        if "ready" not in spec:
+            hint = "the path that answers 2xx when the server can serve: `ready: /healthz`"
+            yield ("ready",), "is missing, and a command has no path that could be guessed safely", hint
+
+
+def _command(spec: dict[str, Any]) -> Iterator[Complaint]:
+    command = get(spec, list, "command")
+    if not command:
+        return
+    if any(item == {"port": None} for item in command):
+        return  # the item itself is complained about
+    if command[0] == "":
+        yield ("command", 0), "is empty, and it is the program", ""
+    if not any(isinstance(item, str) and "{port}" in item for item in command):
+        hint = 'add it where the server takes its port: [..., --port, "{port}"]'
+        yield ("command",), "names no {port}, so the server can not know where to listen", hint
+
+
+def _ports(spec: dict[str, Any]) -> Iterator[Complaint]:
+    port, preview = get(spec, int, "route", "port"), get(spec, int, "route", "previewPort")
+    if port is not None and port == preview:
+        yield (
+            ("route", "previewPort"),
+            f"{preview} is the service's own port",
+            "choose another, or leave it out",
+        )
+
+
+def _environment(spec: dict[str, Any]) -> Iterator[Complaint]:
+    env, secrets = get(spec, dict, "env") or {}, get(spec, dict, "secrets") or {}
+    for name in env:
+        if name in secrets:
+            yield ("secrets", name), "is also in env", "keep one of the two"
+    for name, place in secrets.items():
+        if isinstance(place, dict) and len({"file", "env"} & set(place)) != 1:
+            hint = "{file: /etc/ranker/db} or {env: DB_URL}"
+            yield ("secrets", name), "needs exactly one of file and env", hint
+        if isinstance(place, str):
+            yield (
+                ("secrets", name),
+                "holds a value, and values of secrets do not belong here",
+                "{file: /etc/ranker/db}",
+            )
+
+
+def _watch(spec: dict[str, Any]) -> Iterator[Complaint]:
+    watch_s = number(spec, "release", "watch", "seconds")
+    deadline_s = number(spec, "release", "watch", "deadlineSeconds")
+    if watch_s is None and deadline_s is None:
+        return
+    longest = defaults.DEADLINE_S if deadline_s is None else deadline_s
+    shortest = defaults.WATCH_S if watch_s is None else watch_s
+    if shortest > longest:
+        path = ("release", "watch", "seconds" if deadline_s is None else "deadlineSeconds")
+        found = f"the watch of {shortest:g} s could never end before its deadline of {longest:g} s"
+        yield path, found, "deadlineSeconds must be at least seconds, with room for times without traffic"
+
+
+def _retry(spec: dict[str, Any]) -> Iterator[Complaint]:
+    if (
+        get(spec, str, "route", "retry", "when") == "never"
+        and number(spec, "route", "retry", "attempts") is not None
+    ):
+        yield (
+            ("route", "retry", "attempts"),
+            "says how often, and `when: never` says not at all",
+            "remove one of them",
+        )
+
+
+CHECKS: tuple[Callable[[dict[str, Any]], Iterator[Complaint]], ...] = (
+    _runtime,
+    _command,
+    _ports,
+    _environment,
+    _watch,
+    _retry,
+)
+
+
+def empty(document: Any) -> tuple[Any, list[Complaint]]:
+    """The document without the options that have no value, and a complaint about each."""
+    found: list[Complaint] = []
+    return _without_empty(document, (), found), found
+
+
+def _without_empty(value: Any, path: tuple[str | int, ...], found: list[Complaint]) -> Any:
+    if value == {"port": None} and path[-2:-1] == ("command",):
+        found.append((path, "{port} without quotes is a mapping in YAML", 'write "{port}"'))
+        return "{port}"
+    if isinstance(value, dict):
+        kept = {}
+        for key, item in value.items():
+            if item is None:
+                found.append(((*path, key), "has no value", "give it one, or leave it out for the default"))
+            else:
+                kept[key] = _without_empty(item, (*path, key), found)
+        return kept
+    if isinstance(value, list):
+        return [_without_empty(item, (*path, index), found) for index, item in enumerate(value)]
+    return value

@@ -9,7 +9,13 @@ OPSET = 17
 
 def save(path, nodes, inputs, outputs, *, initializers=(), opsets=None, ir_version=9, functions=()):
     """Writes a model; inputs and outputs are (name, element type, shape) or ready-made value infos."""
-    infos = [[info if isinstance(info, onnx.ValueInfoProto) else helper.make_tensor_value_info(*info) for info in group] for group in (inputs, outputs)]
+    infos = [
+        [
+            info if isinstance(info, onnx.ValueInfoProto) else helper.make_tensor_value_info(*info)
+            for info in group
+        ]
+        for group in (inputs, outputs)
+    ]
     graph = helper.make_graph(nodes, "tiny", *infos, initializer=list(initializers))
     opsets = opsets or {"": OPSET, "ai.onnx.ml": 3}
     model = helper.make_model(
@@ -27,12 +33,19 @@ def save(path, nodes, inputs, outputs, *, initializers=(), opsets=None, ir_versi
 def doubles(path):
     """y = x + x for rows of two floats."""
     shape = ["N", 2]
-    return save(path, [helper.make_node("Add", ["x", "x"], ["y"])], [("x", TensorProto.FLOAT, shape)], [("y", TensorProto.FLOAT, shape)])
+    return save(
+        path,
+        [helper.make_node("Add", ["x", "x"], ["y"])],
+        [("x", TensorProto.FLOAT, shape)],
+        [("y", TensorProto.FLOAT, shape)],
+    )
 
 
 def identity(path, element=TensorProto.FLOAT, shape=("N", 2)):
     shape = list(shape)
-    return save(path, [helper.make_node("Identity", ["x"], ["y"])], [("x", element, shape)], [("y", element, shape)])
+    return save(
+        path, [helper.make_node("Identity", ["x"], ["y"])], [("x", element, shape)], [("y", element, shape)]
+    )
 
 
 def two_by_two(path):
@@ -55,7 +68,12 @@ def total(path):
 def reciprocal(path):
     """y = 1 / x: zero gives infinity."""
     shape = ["N", 1]
-    return save(path, [helper.make_node("Reciprocal", ["x"], ["y"])], [("x", TensorProto.FLOAT, shape)], [("y", TensorProto.FLOAT, shape)])
+    return save(
+        path,
+        [helper.make_node("Reciprocal", ["x"], ["y"])],
+        [("x", TensorProto.FLOAT, shape)],
+        [("y", TensorProto.FLOAT, shape)],
+    )
 
 
 def classes(path, labels=("cat", "dog")):
@@ -64,9 +82,13 @@ def classes(path, labels=("cat", "dog")):
         helper.make_node("ArgMax", ["x"], ["label"], axis=1, keepdims=0),
         helper.make_node("ZipMap", ["x"], ["scores"], domain="ai.onnx.ml", classlabels_strings=list(labels)),
     ]
-    row = helper.make_map_type_proto(TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, None))
+    row = helper.make_map_type_proto(
+        TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, None)
+    )
     scores = helper.make_value_info("scores", helper.make_sequence_type_proto(row))
-    return save(path, nodes, [("x", TensorProto.FLOAT, ["N", 2])], [("label", TensorProto.INT64, ["N"]), scores])
+    return save(
+        path, nodes, [("x", TensorProto.FLOAT, ["N", 2])], [("label", TensorProto.INT64, ["N"]), scores]
+    )
 
 
 def fails_above(path, rows=3):
@@ -79,7 +101,10 @@ def fails_above(path, rows=3):
         helper.make_node("Gather", ["picked", "last"], ["at"], axis=0),
         helper.make_node("Identity", ["x"], ["y"]),
     ]
-    constants = [numpy_helper.from_array(np.array(value, dtype=np.int64), name) for name, value in (("zero", 0), ("one", 1))]
+    constants = [
+        numpy_helper.from_array(np.array(value, dtype=np.int64), name)
+        for name, value in (("zero", 0), ("one", 1))
+    ]
     outputs = [("y", TensorProto.FLOAT, ["N", 2]), ("at", TensorProto.INT64, [])]
     return save(path, nodes, [("x", TensorProto.FLOAT, ["N", 2])], outputs, initializers=[picked, *constants])
 
@@ -107,7 +132,9 @@ def counts(path):
         helper.make_node("ReduceSum", ["end"], ["y"], keepdims=0),
     ]
     start = numpy_helper.from_array(np.full(65536, 0.5, dtype=np.float32), "start")
-    return save(path, nodes, [("turns", TensorProto.INT64, [])], [("y", TensorProto.FLOAT, [])], initializers=[start])
+    return save(
+        path, nodes, [("turns", TensorProto.INT64, [])], [("y", TensorProto.FLOAT, [])], initializers=[start]
+    )
 
 
 def external(path, location="weights.bin", *, offset=0, length=8, write=True):
@@ -116,7 +143,13 @@ def external(path, location="weights.bin", *, offset=0, length=8, write=True):
     for key, value in (("location", location), ("offset", str(offset)), ("length", str(length))):
         weight.external_data.add(key=key, value=value)
     shape = ["N", 2]
-    save(path, [helper.make_node("Add", ["x", "w"], ["y"])], [("x", TensorProto.FLOAT, shape)], [("y", TensorProto.FLOAT, shape)], initializers=[weight])
+    save(
+        path,
+        [helper.make_node("Add", ["x", "w"], ["y"])],
+        [("x", TensorProto.FLOAT, shape)],
+        [("y", TensorProto.FLOAT, shape)],
+        initializers=[weight],
+    )
     if write:
         (path.parent / location).write_bytes(np.array([10, 20], dtype=np.float32).tobytes())
     return path

@@ -17,7 +17,19 @@ class ServerProcess:
     """`lines` is what it wrote to stderr so far; `base` where it listens, once it does."""
 
     def __init__(self, model, *flags, name="tiny"):
-        command = [sys.executable, "-m", "celadon.serving", "serve", "--model", str(model), "--name", name, "--port", "0", *map(str, flags)]
+        command = [
+            sys.executable,
+            "-m",
+            "celadon.serving",
+            "serve",
+            "--model",
+            str(model),
+            "--name",
+            name,
+            "--port",
+            "0",
+            *map(str, flags),
+        ]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self.lines = []
         self._news = threading.Condition()

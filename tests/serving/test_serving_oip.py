@@ -55,7 +55,9 @@ def test_tritonclient_sees_a_live_and_ready_server_and_model(doubles, outside):
 
 def test_tritonclient_infers_and_gets_its_id_back(doubles, outside):
     array = np.array([[1, 2], [3, 4.25]], dtype=np.float32)
-    result = outside(doubles).infer("tiny", [tensor("x", array, "FP32")], outputs=asked("y"), request_id="abc")
+    result = outside(doubles).infer(
+        "tiny", [tensor("x", array, "FP32")], outputs=asked("y"), request_id="abc"
+    )
     np.testing.assert_array_equal(result.as_numpy("y"), array * 2)
     assert result.get_response()["id"] == "abc"
     assert result.get_response()["model_version"] == "1"
@@ -87,7 +89,9 @@ def test_tritonclient_asking_for_binary_tensors_is_told_what_to_do(doubles, outs
     binary = triton.InferInput("x", [1, 2], "FP32")
     binary.set_data_from_numpy(array)
     for inputs, outputs in (([binary], asked("y")), ([tensor("x", array, "FP32")], None)):
-        with pytest.raises(triton.InferenceServerException, match="binary tensors are not offered") as refused:
+        with pytest.raises(
+            triton.InferenceServerException, match="binary tensors are not offered"
+        ) as refused:
             outside(doubles).infer("tiny", inputs, outputs=outputs)
         assert refused.value.status() == "400"
 
@@ -172,7 +176,10 @@ def test_what_is_not_served_is_said(doubles, method, path, status):
         ({"inputs": [X | {"data": [[1], [2]]}]}, "does not fill"),
         ({"inputs": [{key: X[key] for key in X if key != "data"}]}, "no data"),
         ({"inputs": [X], "outputs": [{"name": "z"}]}, "unknown output 'z'"),
-        ({"inputs": [X], "outputs": [{"name": "y", "parameters": {"binary_data": True}}]}, "binary_data=False"),
+        (
+            {"inputs": [X], "outputs": [{"name": "y", "parameters": {"binary_data": True}}]},
+            "binary_data=False",
+        ),
         ({"inputs": [X], "outputs": [{"name": "y", "parameters": {"classification": 2}}]}, "classification"),
         ({"inputs": [X | {"parameters": {"shared_memory_region": "r"}}]}, "shared memory"),
         ({"inputs": [X], "parameters": 5}, "parameters"),

@@ -35,7 +35,10 @@ def test_several_inputs_and_outputs_are_objects_in_row_form(two_by_two):
 
 def test_several_inputs_and_outputs_are_objects_in_column_form(two_by_two):
     columns = {"a": [[1], [5]], "b": [[2], [3]]}
-    assert predict(two_by_two, {"inputs": columns}) == (200, {"outputs": {"sum": [[3], [8]], "greater": [[False], [True]]}})
+    assert predict(two_by_two, {"inputs": columns}) == (
+        200,
+        {"outputs": {"sum": [[3], [8]], "greater": [[False], [True]]}},
+    )
 
 
 def test_maps_of_scores_are_answered_as_objects(classes):

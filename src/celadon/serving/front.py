@@ -153,15 +153,18 @@ class Front:
             raise RequestRefusedError(
                 415, f"content-encoding {shown(headers.encoding.decode('latin-1'))} is not offered"
             )
-        size, parts = headers.length or 0, []
-        while size <= self._max_body_bytes:
+        # The length that was stated counts at once, so that a body that is too large is not even waited for.
+        stated, received = headers.length or 0, 0
+        parts: list[bytes] = []
+        message: Message = {}
+        while max(stated, received) <= self._max_body_bytes:
+            if parts and not message.get("more_body", False):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientGoneError
             parts.append(message.get("body", b""))
-            if not message.get("more_body", False):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
-            size = max(size, sum(map(len, parts)))
+            received += len(parts[-1])
         raise RequestRefusedError(
             413, f"the body is larger than the {self._max_body_bytes} bytes that are allowed"
         )

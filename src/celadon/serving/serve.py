@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 import uvicorn
 import uvloop
@@ -62,13 +62,6 @@ def serve(settings: Settings) -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(_live(settings, server, front, listener, requests))
     front.close()
-    if server.cut:
-        say(f"the drain deadline of {settings.drain_s:g} s passed; requests cut: {server.cut}")
-        code = WORLD_FAILED
-    if front.running:
-        # A run of the model cannot be interrupted, and the interpreter would wait for its thread.
-        sys.stderr.flush()
-        os._exit(code)
     return code
 
 
@@ -91,12 +84,23 @@ async def _live(
         )
     await serving
     warming.cancel()
+    if server.cut:
+        say(f"the drain deadline of {settings.drain_s:g} s passed; requests cut: {server.cut}")
+        _leave_at_once(WORLD_FAILED)
     if isinstance(failure, WarmupError):
         say(str(failure))
         return MODEL_REFUSED
     if failure is not None:
         raise failure
+    if front.running:
+        _leave_at_once(OK)
     return OK
+
+
+def _leave_at_once(code: int) -> NoReturn:
+    """For when the model is in the middle of a run: it cannot be interrupted, and the interpreter would wait for its thread."""
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def say(text: str) -> None:

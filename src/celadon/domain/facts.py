@@ -40,11 +40,15 @@ class ReplicaState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """How a replica ended. code: exit status, negative for a signal, None when it was lost. stderr: last lines."""
+    """How a replica ended. code: exit status, negative for a signal, None when it was lost. stderr: last lines.
+
+    fault: why the platform could not start it at all (code None then); empty when it ran.
+    """
 
     code: int | None
     at: float
     stderr: tuple[str, ...] = ()
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

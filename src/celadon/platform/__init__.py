@@ -1,0 +1,1 @@
+"""Run replicas and report them."""

@@ -1,0 +1,5 @@
+"""Replicas as processes of this machine: they outlive the daemon, which finds them again."""
+
+from celadon.platform.process.platform import ProcessPlatform as ProcessPlatform
+from celadon.platform.process.platform import RunningCommand as RunningCommand
+from celadon.platform.process.secret import secret_digest as secret_digest

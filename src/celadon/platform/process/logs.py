@@ -1,0 +1,118 @@
+"""Reads what replicas wrote: the stamped lines of all replicas of a service, in order of time."""
+
+import asyncio
+import heapq
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from operator import itemgetter
+from pathlib import Path
+
+from celadon.domain.names import ReplicaId, RevisionId, ServiceKey
+
+FOLLOW_S = 0.2
+KEPT_MAX = 16
+"""Logs of so many replicas that no longer run are kept per service."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Tail:
+    """A log file that is being followed: its identity and how far it was read."""
+
+    replica: ReplicaId
+    path: Path
+    inode: int = 0
+    position: int = 0
+
+    def fresh(self) -> list[tuple[str, ReplicaId]]:
+        """Lines that came since, also across a rotation."""
+        lines: list[tuple[str, ReplicaId]] = []
+        older = self.path.with_name(self.path.name + ".1")
+        if self.inode and _inode(self.path) != self.inode and _inode(older) == self.inode:
+            lines += self._read(older)
+            self.inode, self.position = 0, 0
+        if self.path.exists():
+            lines += self._read(self.path)
+        return lines
+
+    def _read(self, path: Path) -> list[tuple[str, ReplicaId]]:
+        with path.open("rb") as file:
+            self.inode = os.fstat(file.fileno()).st_ino
+            file.seek(self.position)
+            whole, _, _ = file.read().rpartition(b"\n")
+            self.position += len(whole) + 1 if whole else 0
+        return (
+            [(line, self.replica) for line in whole.decode("utf-8", "replace").split("\n")] if whole else []
+        )
+
+
+async def read_logs(
+    folder: Path, service: ServiceKey, since: float | None, *, follow: bool
+) -> AsyncIterator[tuple[ReplicaId, str]]:
+    """Lines of a service's replicas. since: wall time; None for everything that is kept."""
+    start = "" if since is None else datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+    tails: dict[Path, Tail] = {}
+    for path, replica in _logs(folder, service):
+        tails[path] = Tail(replica=replica, path=path, inode=_inode(path), position=_whole_bytes(path))
+    for line, replica in heapq.merge(*(_old_lines(tail) for tail in tails.values()), key=itemgetter(0)):
+        if line >= start:
+            yield replica, line
+    while follow:
+        for path, replica in _logs(folder, service):
+            tails.setdefault(path, Tail(replica=replica, path=path))
+        fresh = sorted((found for tail in tails.values() for found in tail.fresh()), key=itemgetter(0))
+        for line, replica in fresh:
+            yield replica, line
+        await asyncio.sleep(FOLLOW_S)
+
+
+def prune_logs(folder: Path, service: ServiceKey, running: set[ReplicaId]) -> None:
+    """Remove the oldest logs of replicas that no longer run, beyond those that are kept."""
+    ended = [
+        (path.stat().st_mtime, path) for path, replica in _logs(folder, service) if replica not in running
+    ]
+    for _, path in sorted(ended)[:-KEPT_MAX]:
+        for part in _parts(path):
+            part.unlink(missing_ok=True)
+
+
+def _logs(folder: Path, service: ServiceKey) -> Iterator[tuple[Path, ReplicaId]]:
+    for path in sorted(folder.glob("*-*.log")):
+        revision, _, index = path.stem.rpartition("-")
+        if index.isdecimal():
+            yield path, ReplicaId(service=service, revision=RevisionId(revision), index=int(index))
+
+
+def _parts(path: Path) -> list[Path]:
+    """A log and what was rotated away from it, oldest first."""
+    rotated = sorted(path.parent.glob(path.name + ".*"), key=lambda part: -int(part.suffix[1:]))
+    return [*rotated, path]
+
+
+def _old_lines(tail: Tail) -> Iterator[tuple[str, ReplicaId]]:
+    for part in _parts(tail.path):
+        left = tail.position if part == tail.path else None
+        try:
+            file = part.open("rb")
+        except FileNotFoundError:
+            continue  # It was rotated away while we were reading.
+        with file:
+            for line in file:
+                if left is not None:
+                    left -= len(line)
+                    if left < 0:
+                        break
+                yield line.decode("utf-8", "replace").rstrip("\n"), tail.replica
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _whole_bytes(path: Path) -> int:
+    """How much of a file is whole lines; the launcher writes whole lines alone."""
+    return path.stat().st_size

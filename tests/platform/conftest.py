@@ -1,0 +1,7 @@
+import pytest
+from platform_given import Workshop
+
+
+@pytest.fixture
+def workshop(tmp_path):
+    return Workshop(tmp_path / "home")

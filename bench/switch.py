@@ -5,6 +5,7 @@ Every party stands in front of the same two servers on one core; the load comes 
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -190,6 +191,8 @@ def main() -> int:
     options.add_argument("--quick", action="store_true", help="a smoke test, never a source of figures")
     options.add_argument("--seed", type=int, default=1, help="seed of the delays and of the gaps")
     chosen = options.parse_args()
+    # A bench that is told to stop still ends everything it started.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         report = run(chosen.seed, quick=chosen.quick)
     except VoidError as error:

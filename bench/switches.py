@@ -49,11 +49,13 @@ def _seen(
     requests: Sequence[Exchange], streams: Sequence[Exchange], switch: Switch, until_ns: int
 ) -> SwitchSeen:
     window = [e for e in requests if switch.command_ns < e.sent_ns < until_ns]
-    if not any(e.answered_by == switch.new for e in window):
+    # A request still open at the next command may have been routed after it, back to this switch's old side.
+    decided = [e for e in window if e.end_ns < until_ns]
+    if not any(e.answered_by == switch.new for e in decided):
         raise UnfinishedSwitchError(
             f"no answer from {switch.new} in {(until_ns - switch.command_ns) / 1e6:.0f} ms"
         )
-    last_old_ns = max((e.sent_ns for e in window if e.answered_by == switch.old), default=switch.command_ns)
+    last_old_ns = max((e.sent_ns for e in decided if e.answered_by == switch.old), default=switch.command_ns)
     return SwitchSeen(
         switch_ms=(last_old_ns - switch.command_ns) / 1e6,
         exposed_inflight=in_flight(requests, switch.command_ns),

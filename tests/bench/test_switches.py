@@ -33,9 +33,18 @@ def test_each_switch_owns_the_time_until_the_next_command() -> None:
 
 def test_a_straggler_on_the_old_side_is_found_however_late() -> None:
     given = traffic(
-        exchange(101, by="green"), *(exchange(ms, by="green") for ms in range(110, 180)), exchange(190)
+        exchange(101, by="green"),
+        *(exchange(ms, by="green") for ms in range(110, 180)),
+        exchange(190, took_ms=5),
     )
     assert seen(given, [switch(100)], int(200e6))[0].switch_ms == 90
+
+
+def test_what_the_next_switch_sent_back_is_no_straggler_of_this_one() -> None:
+    # Sent 1 ms before the command back to blue, and routed after it.
+    given = traffic(exchange(101, by="green"), exchange(199, took_ms=10), exchange(203))
+    found = seen(given, [switch(100), switch(200, "green", "blue")], int(300e6))
+    assert [s.switch_ms for s in found] == [0, 0]
 
 
 def test_a_switch_that_never_came_is_no_fast_switch() -> None:

@@ -12,11 +12,15 @@ FORMAT = 1
 
 
 class Kind(StrEnum):
-    """command: a person asked. tick: the loop decided. leader: a daemon took over under a higher epoch."""
+    """command: a person asked. tick: the loop decided. leader: a daemon took over under a higher epoch.
+
+    checkpoint: the whole memory, so that the records before it are no longer needed.
+    """
 
     COMMAND = "command"
     TICK = "tick"
     LEADER = "leader"
+    CHECKPOINT = "checkpoint"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,201 @@
+"""The journal in SQLite: what was asked and decided, in order, for ever. docs/journal.md describes the format.
+
+It belongs to one thread of one daemon (the lock in `store/lock.py` sees to that). Reading a service returns a
+cached fold and touches no disk; the cache changes only after a durable commit, and only by folding what was
+committed, so that it is at all times what a restart would read.
+"""
+
+import sqlite3
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from celadon.domain.command import Asked, Command
+from celadon.domain.memory import Memory
+from celadon.domain.names import ServiceKey
+from celadon.domain.problem import LastingFault, TransientFault
+from celadon.domain.reason import Reason
+from celadon.domain.record import FORMAT, Kind, Record
+from celadon.store.chain import BrokenChainError, Link, follow, to_bytes
+from celadon.store.codec import encode
+from celadon.store.fold import UnreadableError, fold, next_epoch, tick_body
+from celadon.store.sqlite import faults, open_file, transaction
+
+SEQ_MAX = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Head:
+    """A service as far as it is read: its memory, and where its chain ends."""
+
+    memory: Memory
+    link: Link
+
+
+class SqliteJournal:
+    """Appends and folds records. Every method raises a Fault when the disk or the file fails."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._database = open_file(path)
+        self._inode = path.stat().st_ino
+        self._heads: dict[ServiceKey, _Head] = {}
+        self._held: dict[ServiceKey, LastingFault] = {}
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    def services(self) -> tuple[ServiceKey, ...]:
+        """Every service that has a record, readable or not."""
+        with faults(self.path):
+            rows = self._database.execute("SELECT DISTINCT namespace, service FROM journal").fetchall()
+        return tuple(sorted(ServiceKey(namespace=namespace, name=name) for namespace, name in rows))
+
+    def read(self, service: ServiceKey) -> Memory:
+        """What is remembered. A service that can not be read is held: LastingFault, while others go on."""
+        return self._head(service).memory
+
+    def records(self, service: ServiceKey, after: int = 0, limit: int | None = None) -> Sequence[Record]:
+        """Its records in order, those with seq above `after`, `limit` at most; the chain is checked from there."""
+        found: list[Record] = []
+        with closing(self._follow(service, after)) as chain:
+            for record, _ in chain:
+                if limit is not None and len(found) >= limit:
+                    break
+                found.append(record)
+        return tuple(found)
+
+    def ask(self, service: ServiceKey, command: Command, at: float) -> Asked:
+        """Journal a command. It survives any crash from the moment this returns."""
+        head = self._append(service, Kind.COMMAND, {"command": encode(command, Command)}, at)
+        return head.memory.commands[-1]
+
+    def record(self, before: Memory, after: Memory, reason: Reason, at: float) -> Memory:
+        """Journal what a tick decided, as one record, and return what is now remembered.
+
+        before: as `read` gave it. When something was appended since, nothing is written and a TransientFault asks
+        for a new tick: no command is overlooked. The stamp of a changed goal is set here.
+        """
+        head = self._head(before.service)
+        if before.seq != head.memory.seq:
+            raise TransientFault(
+                f"service {before.service} moved on to record {head.memory.seq} while record {before.seq} was"
+                " being decided on",
+                retry_s=0.0,
+            )
+        return self._append(before.service, Kind.TICK, tick_body(before, after, reason), at).memory
+
+    def lead(self, service: ServiceKey, epoch: int, at: float) -> Memory:
+        """Take the lead under `epoch`, or under the next one above all that were seen; the goal is stamped with it."""
+        seen = self._head(service).memory.epoch
+        return self._append(service, Kind.LEADER, {}, at, epoch=max(seen + 1, epoch)).memory
+
+    def checkpoint(self, service: ServiceKey, at: float) -> Memory:
+        """Journal the whole memory, so that later records can be folded without those before."""
+        memory = self._head(service).memory
+        return self._append(service, Kind.CHECKPOINT, {"memory": encode(memory)}, at).memory
+
+    def _append(
+        self, service: ServiceKey, kind: Kind, body: dict[str, Any], at: float, epoch: int | None = None
+    ) -> _Head:
+        head = self._head(service)
+        self._notice_restore(service, head, at)
+        if epoch is None:
+            # A service's first record already has an epoch above those of a journal that was lost.
+            epoch = head.memory.epoch or next_epoch(0, at)
+        return self._commit(head, kind, body, at, epoch)
+
+    def _commit(self, head: _Head, kind: Kind, body: dict[str, Any], at: float, epoch: int) -> _Head:
+        service = head.memory.service
+        record = Record(
+            format=FORMAT,
+            service=service,
+            seq=head.link.seq + 1,
+            epoch=epoch,
+            at=at,
+            kind=kind,
+            body=body,
+            previous_hash=head.link.hash,
+        )
+        data = to_bytes(record)
+        # The very bytes are read and folded before they are written: nothing unreadable is ever committed.
+        written, link = follow(head.link, service, data)
+        memory = fold(head.memory, written)
+        self._insert(service, link, data)
+        self._heads[service] = _Head(memory=memory, link=link)
+        return self._heads[service]
+
+    def _insert(self, service: ServiceKey, link: Link, data: bytes) -> None:
+        row = (service.namespace, service.name, link.seq, data, link.hash)
+        with transaction(self._database, self.path):
+            try:
+                self._database.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", row)
+            except sqlite3.IntegrityError as error:
+                what = f"record {link.seq} of service {service} is already there: something else writes {self.path}"
+                raise LastingFault(what, "stop all daemons of this home and start one") from error
+
+    def _head(self, service: ServiceKey) -> _Head:
+        if service in self._held:
+            raise self._held[service]
+        if service not in self._heads:
+            self._heads[service] = self._read_head(service)
+        return self._heads[service]
+
+    def _read_head(self, service: ServiceKey) -> _Head:
+        head = _Head(memory=Memory(service=service), link=Link())
+        for record, link in self._follow(service):
+            try:
+                head = _Head(memory=fold(head.memory, record), link=link)
+            except UnreadableError as error:
+                raise self._hold(service, record.seq, str(error)) from error
+        return head
+
+    def _follow(self, service: ServiceKey, after: int = 0) -> Generator[tuple[Record, Link], None, None]:
+        """Records with the chain through them checked, from the one after `after`."""
+        link = self._stored_link(service, after)
+        query = (
+            "SELECT seq, record, hash FROM journal"
+            " WHERE namespace = ? AND service = ? AND seq > ? ORDER BY seq"
+        )
+        with faults(self.path), closing(self._database.cursor()) as rows:
+            for seq, data, stored in rows.execute(query, (service.namespace, service.name, after)):
+                try:
+                    record, link = follow(link, service, data, stored)
+                except BrokenChainError as error:
+                    raise self._hold(service, seq, str(error)) from error
+                yield record, link
+
+    def _stored_link(self, service: ServiceKey, seq: int) -> Link:
+        query = "SELECT seq, hash FROM journal WHERE namespace = ? AND service = ? AND seq <= ? ORDER BY seq DESC LIMIT 1"
+        with faults(self.path):
+            row = self._database.execute(query, (service.namespace, service.name, seq)).fetchone()
+        return Link(seq=row[0], hash=row[1]) if row else Link()
+
+    def _hold(self, service: ServiceKey, seq: int, why: str) -> LastingFault:
+        self._heads.pop(service, None)
+        self._held[service] = LastingFault(
+            f"service {service} is held as it is: record {seq} of its journal can not be trusted: {why}",
+            "update celadon if a newer one wrote it; else stop the daemon and restore a backup of the journal",
+        )
+        return self._held[service]
+
+    def _notice_restore(self, service: ServiceKey, head: _Head, at: float) -> None:
+        """Whether the file still ends where this daemon left it.
+
+        If not, it was restored: what is cached is dropped, an epoch above the lost one is taken, and a
+        TransientFault lets the next tick decide on what is there now.
+        """
+        with faults(self.path):
+            inode = self.path.stat().st_ino
+        if inode != self._inode:
+            what = f"the journal {self.path} was replaced while the daemon was running"
+            raise LastingFault(what, "restart the daemon, so that it reads the new one")
+        if self._stored_link(service, SEQ_MAX) == head.link:
+            return
+        del self._heads[service]
+        there = self._head(service)
+        self._commit(there, Kind.LEADER, {}, at, next_epoch(max(head.memory.epoch, there.memory.epoch), at))
+        raise TransientFault(f"the journal of service {service} was restored to another state", retry_s=0.0)

@@ -235,3 +235,11 @@ def test_a_linked_model_file_that_is_named_itself_is_served(tmp_path):
     target = serving_models.doubles(tmp_path / "store" / "abc")
     (tmp_path / "model.onnx").symlink_to(target)
     assert inspected(tmp_path / "model.onnx")[0] == 0
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "soon"])
+def test_a_drain_time_is_a_number_of_seconds(tmp_path, seconds):
+    model = serving_models.doubles(tmp_path / "model.onnx")
+    with serving(model, f"--drain-seconds={seconds}") as server:
+        assert server.wait() == 1
+    assert "is not a number of seconds" in server.lines[-1]

@@ -6,6 +6,7 @@ Exit codes: 0 done, 2 the model (or its warm-up) is wrong, 1 everything else.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from pathlib import Path
@@ -27,6 +28,8 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    # numpy brings a pool of one thread per core that nothing here uses; it must not exist before numpy is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         return _inspect(options) if options.command == "inspect" else _serve(options)
     except ModelRefusedError as refused:
@@ -106,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument("--warmup", type=Path, help="JSON Lines of requests to answer before being ready")
     serving.add_argument("--max-body-bytes", type=_between(1, 2**40), default=DEFAULT_MAX_BODY_BYTES)
     serving.add_argument(
-        "--drain-seconds", type=float, default=DEFAULT_DRAIN_S, help="from SIGTERM to the end"
+        "--drain-seconds", type=_seconds, default=DEFAULT_DRAIN_S, help="from SIGTERM to the end"
     )
     inspecting = commands.add_parser("inspect", help="print what a model takes and gives, as JSON")
     inspecting.add_argument("model", type=Path)
@@ -139,6 +142,12 @@ def _between(low: int, high: int) -> Any:
         return int(text)
 
     return number
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return float(text)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from celadon.domain.verdict import Fine, Harm, Invalid, Unsure, Verdict
 from celadon.release.decide import Choice, decide
 from celadon.release.phases import NEXT
 from celadon.release.split import routes
+from celadon.resilience.place import place
 
 FINE = Fine(because=because(Code.WITHIN_LIMITS, requests=50, errors=0, latency="3 ms"))
 HARM = Harm(
@@ -57,9 +58,9 @@ steps = st.builds(
     proof=mostly(ProofState.PASSED, None, *ProofState, times=20),
     source=mostly(SourceState.VERIFIED, *SourceState, times=40),
     samples=mostly(True, False, times=4),
-    verdict=mostly(FINE, None, HARM, UNSURE, INVALID, times=6),
+    verdict=mostly(FINE, None, HARM, UNSURE, UNSURE, INVALID, times=4),
     command=st.sampled_from([None] * 30 + ["promote", "abort", "pause", "resume", "deploy"]),
-    passes_s=mostly(0.5, 0.1, 5.0, 60.0, times=6),
+    passes_s=mostly(0.5, 0.1, 5.0, 25.0, times=3),
 )
 
 
@@ -74,7 +75,8 @@ def walk(memory: Memory, path: list[Step]) -> list[tuple[Memory, Facts, Step, Ch
         )
         told.append((memory, seen, step, choice))
         left = tuple(c for c in choice.memory.commands if c.seq not in choice.handled)
-        memory = replace(choice.memory, seq=memory.seq + 1, commands=left)
+        goal = place(choice.memory, choice.routes)
+        memory = replace(choice.memory, seq=memory.seq + 1, commands=left, goal=goal)
     return told
 
 

@@ -1,0 +1,283 @@
+"""A small world in memory behind the ports of the loop: no clock but its own, and it obeys only what was begun.
+
+It checks the laws that need both sides: what was routed when a replica was stopped, and what was journalled when
+an effect began. The journal is the real one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from celadon.control.apply import Effects
+from celadon.control.tick import Draft, tick
+from celadon.control.view import View
+from celadon.domain.facts import (
+    Exit,
+    Known,
+    Now,
+    ProofFact,
+    ProofState,
+    ReplicaFact,
+    ReplicaState,
+    RouteFacts,
+    SourceFact,
+    SourceState,
+    Unknown,
+)
+from celadon.domain.goal import Wanted
+from celadon.domain.golden import Mismatch
+from celadon.domain.launch import Launch
+from celadon.domain.memory import Memory
+from celadon.domain.names import Address, Digest, ReplicaId, RevisionId, ServiceKey
+from celadon.domain.plan import FULL
+from celadon.domain.reason import text
+from celadon.domain.samples import Counts, Cursor, Samples
+from celadon.domain.spec import SecretEnv, SecretFile
+from celadon.store.journal import SqliteJournal
+
+
+@dataclass
+class Character:
+    """How replicas of a revision behave."""
+
+    error_share: float = 0.0
+    latency_ms: float = 5.0
+    golden: bool = True
+    starts: bool = True
+
+
+@dataclass
+class World:
+    """Platform, router, sources and prober of one service, and its clock."""
+
+    folder: Path
+    service: ServiceKey
+    characters: dict[RevisionId, Character] = field(default_factory=dict)
+    at: float = 1_000.0
+    rate: float = 100.0
+    there: dict[ReplicaId, ReplicaFact] = field(default_factory=dict)
+    confirmed: Wanted | None = None
+    pending: Wanted | None = None
+    answered: dict[RevisionId, list[int]] = field(default_factory=dict)
+    fetched: set[Digest] = field(default_factory=set)
+    proof: ProofFact | None = None
+    samples_known: bool = True
+    router_stuck: bool = False
+    begun: list[str] = field(default_factory=list)
+    lost: int = 0
+    ports: int = 20_000
+
+    def __post_init__(self) -> None:
+        self.journal = SqliteJournal(self.folder / "journal.db")
+        self.effects = Effects(
+            platform=Replicas(self), router=Routes(self), sources=Trees(self), prober=Proofs(self)
+        )
+        self.draft: Draft | None = None
+        self.view: View | None = None
+
+    @property
+    def memory(self) -> Memory:
+        return self.journal.read(self.service)
+
+    def crash(self) -> None:
+        """The daemon dies: everything that was not journalled is gone, replicas and routes stay."""
+        self.journal.close()
+        self.journal = SqliteJournal(self.folder / "journal.db")
+        self.journal.lead(self.service, 0, self.at)
+        self.draft, self.proof = None, None
+
+    def step(self, seconds: float = 0.5) -> View:
+        """Time passes, the world answers, the loop ticks."""
+        self.at += seconds
+        self._serve(seconds)
+        self.draft, self.view = tick(
+            self.service, self.journal, self.effects, self.draft, Now(wall=self.at, elapsed_s=seconds)
+        )
+        self._follow()
+        return self.view
+
+    def until_ended(self, *, limit: int = 400) -> list[str]:
+        """Tick until no release moves; the reasons on the way, each once."""
+        told: list[str] = []
+        for _ in range(limit):
+            view = self.step()
+            line = f"{view.memory.release.phase if view.memory.release else 'rest'}: {text(view.because)}"
+            if line not in told:
+                told.append(line)
+            if view.memory.release is None and not view.memory.commands:
+                return told
+        raise AssertionError(f"the release did not end: {told[-3:]}")
+
+    def split(self) -> dict[RevisionId, int]:
+        """Who gets which share of the requests, as the router serves it."""
+        if self.confirmed is None:
+            return {}
+        return {p.revision: p.share for route in self.confirmed.routes for p in route.split if p.share}
+
+    def _serve(self, seconds: float) -> None:
+        for revision, share in self.split().items():
+            count = round(self.rate * seconds * share / FULL)
+            ready = [
+                r for r in self.there.values() if r.id.revision == revision and r.state is ReplicaState.READY
+            ]
+            if not ready:
+                self.lost += count
+            total = self.answered.setdefault(revision, [0, 0])
+            total[0] += count
+            total[1] += round(count * self.characters[revision].error_share)
+
+    def _follow(self) -> None:
+        """What was begun comes to pass before the next tick."""
+        if self.pending is not None and not self.router_stuck:
+            self.confirmed, self.pending = self.pending, None
+        for key, one in list(self.there.items()):
+            if one.state is ReplicaState.STOPPING:
+                del self.there[key]
+            elif one.state is ReplicaState.STARTING:
+                self.there[key] = self._started(one)
+
+    def _started(self, one: ReplicaFact) -> ReplicaFact:
+        if self.characters[one.id.revision].starts:
+            return replace(one, state=ReplicaState.READY, since=self.at)
+        ended = Exit(code=1, at=self.at, stderr=("no such model",))
+        return replace(one, state=ReplicaState.EXITED, exits=one.exits + 1, last_exit=ended, address=None)
+
+
+class Replicas:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def observe(self, service: ServiceKey) -> Known[tuple[ReplicaFact, ...]] | Unknown:
+        return Known(value=tuple(self.world.there.values()), taken_at=self.world.at)
+
+    def start(self, launch: Launch) -> None:
+        world = self.world
+        goal = world.memory.goal
+        assert goal is not None
+        assert any(one.revision == launch.revision.id for one in goal.replicas), (
+            "an effect without a recorded goal"
+        )
+        world.begun.append(f"start {launch.replica.revision[:1]}/{launch.replica.index}")
+        old = world.there.get(launch.replica)
+        assert old is None or old.state is ReplicaState.EXITED, "a replica was started twice"
+        world.ports += 1
+        world.there[launch.replica] = ReplicaFact(
+            id=launch.replica,
+            state=ReplicaState.STARTING,
+            since=world.at,
+            address=Address(host="127.0.0.1", port=world.ports),
+            exits=old.exits if old else 0,
+            last_exit=old.last_exit if old else None,
+        )
+
+    def stop(self, replica: ReplicaId, grace_s: float) -> None:
+        world = self.world
+        one = world.there[replica]
+        routed = world.split()
+        asked = (
+            {p.revision for route in world.pending.routes for p in route.split if p.share}
+            if world.pending
+            else set()
+        )
+        if one.state is ReplicaState.READY and replica.revision in set(routed) | asked:
+            others = [
+                r for r in world.there.values() if r.id.revision == replica.revision and r.id != replica
+            ]
+            assert others, "the last replica of a routed revision was stopped"
+        world.begun.append(f"stop {replica.revision[:1]}/{replica.index}")
+        world.there[replica] = replace(one, state=ReplicaState.STOPPING)
+
+    def secret_digest(self, source: SecretFile | SecretEnv) -> str:
+        raise AssertionError("no secrets in this world")
+
+
+class Routes:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def observe(self, service: ServiceKey) -> Known[RouteFacts] | Unknown:
+        world = self.world
+        routed = set(world.split())
+        drained = frozenset(
+            one.address for one in world.there.values() if one.address and one.id.revision not in routed
+        )
+        facts = RouteFacts(confirmed=world.confirmed, pending=world.pending, drained=drained)
+        return Known(value=facts, taken_at=world.at)
+
+    def samples(self, service: ServiceKey, since: Cursor) -> Known[Samples] | Unknown:
+        world = self.world
+        if not world.samples_known:
+            return Unknown(why="the proxy's counters can not be read")
+        before = dict(since)
+        counts = []
+        for revision, (requests, errors) in world.answered.items():
+            was = [int(n) for n in before.get(revision, "0,0").split(",")]
+            done, failed = requests - was[0], errors - was[1]
+            slow = world.characters[revision].latency_ms
+            latency = tuple((bound, done - failed if slow <= bound else 0) for bound in (10.0, 100.0, 1e4))
+            counts.append(Counts(revision=revision, requests=done, errors=failed, latency=latency))
+        to = tuple((revision, f"{n[0]},{n[1]}") for revision, n in sorted(world.answered.items()))
+        return Known(value=Samples(cursor_from=since, cursor_to=to, counts=tuple(counts)), taken_at=world.at)
+
+    def set(self, wanted: Wanted) -> None:
+        world = self.world
+        live = {key for key, there in wanted.endpoints if there}
+        for route in wanted.routes:
+            for part in route.split:
+                goal = world.memory.goal
+                assert goal is not None
+                assert part.revision in goal.routed or not part.share, (
+                    "a route that no recorded goal asks for"
+                )
+                assert part.revision in live or part.revision == world.memory.live, (
+                    "traffic to what is not there"
+                )
+        world.begun.append("routes " + ",".join(f"{k[:1]}={v}" for k, v in sorted(_shares(wanted).items())))
+        world.pending = wanted
+
+    def drop(self, service: ServiceKey) -> None:
+        self.world.begun.append("drop")
+        self.world.confirmed = self.world.pending = None
+
+
+def _shares(wanted: Wanted) -> dict[RevisionId, int]:
+    return {part.revision: part.share for route in wanted.routes for part in route.split}
+
+
+class Trees:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def observe(self, trees: Sequence[Digest]) -> Mapping[Digest, SourceFact]:
+        done = SourceFact(state=SourceState.VERIFIED, path="/tree")
+        return {tree: done for tree in trees if tree in self.world.fetched}
+
+    def fetch(self, tree: Digest) -> None:
+        self.world.fetched.add(tree)
+
+    def blob(self, digest: Digest) -> Path:
+        return Path("/blobs") / digest
+
+
+class Proofs:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def observe(self, service: ServiceKey) -> ProofFact | None:
+        return self.world.proof
+
+    def prove(
+        self,
+        service: ServiceKey,
+        revision: RevisionId,
+        golden: Digest | None,
+        path: Path | None,
+        preview: Address,
+    ) -> None:
+        right = self.world.characters[revision].golden
+        wrong = () if right else (Mismatch(name="first", found="status 500, expected 200"),)
+        state = ProofState.PASSED if right else ProofState.FAILED
+        self.world.proof = ProofFact(revision=revision, golden=golden, state=state, asked=3, mismatches=wrong)
+
+    def forget(self, service: ServiceKey) -> None:
+        self.world.proof = None

@@ -195,11 +195,11 @@ class Spec(Shape):
             "oneOf": [
                 {
                     "required": ["model"],
-                    "properties": {"files": False, "ready": False},
+                    "properties": {"command": False, "files": False, "ready": False},
                 },
                 {
                     "required": ["command", "ready"],
-                    "properties": {"serving": False},
+                    "properties": {"model": False, "serving": False},
                 },
             ]
         }
@@ -262,8 +262,16 @@ class _Plain(GenerateJsonSchema):
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         made = super().default_schema(schema)
-        if made.get("default", "") is None:
-            del made["default"]
+        default = made.pop("default", None)
+        if isinstance(default, dict):
+            default = {name: value for name, value in default.items() if value is not None}
+        return made if default is None else {**made, "default": default}
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        made = super().dict_schema(schema)
+        if patterns := made.pop("patternProperties", None):
+            ((pattern, value),) = patterns.items()
+            made |= {"propertyNames": {"pattern": pattern}, "additionalProperties": value}
         return made
 
 

@@ -76,6 +76,7 @@ def test_a_warm_up_file_that_makes_no_sense_is_said_with_its_line(tmp_path):
     for line, said in (
         ("{", "line 2: not JSON"),
         ("[]", "line 2: an object"),
+        ('{"headers": {"a": 1}}', "line 2: headers"),
         ({"path": "no-slash"}, "line 2: method and path"),
     ):
         lines = warmup(tmp_path / "golden.jsonl", {"method": "GET", "path": "/v2"}, line)
@@ -106,3 +107,19 @@ def test_health_is_answered_while_the_model_computes(tmp_path):
         busy.join()
         assert answers[0].status_code == 200
         assert waited_s < answers[0].elapsed.total_seconds()
+
+
+def test_warm_up_lines_have_the_defaults_of_golden_requests(tmp_path):
+    model = serving_models.counts(tmp_path / "model.onnx")
+    lines = warmup(
+        tmp_path / "golden.jsonl",
+        {"body": {"inputs": 1}},
+        {"path": "/v2"},
+        {"body": {"inputs": 1}, "headers": {"Content-Encoding": "gzip"}},
+        {"body": "text"},
+    )
+    with serving(model, "--warmup", lines) as server, client_of(server.ready()) as client:
+        text = client.get("/metrics").text
+    assert 'celadon_serving_requests_total{code="2xx",protocol="warmup"} 2.0' in text
+    assert 'celadon_serving_requests_total{code="4xx",protocol="warmup"} 2.0' in text
+    assert "celadon_serving_inference_duration_seconds_count 2.0" in text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -15,6 +14,7 @@ from celadon.serving.front import WARMUP, Front, Message
 class Request:
     method: str
     path: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes
 
 
@@ -22,38 +22,41 @@ class WarmupError(Exception):
     """The warm-up cannot be done as asked; the text says which line and why."""
 
 
-def read_requests(path: Path) -> tuple[Request, ...]:
-    """The requests of a JSON Lines file: method, path and body of each object; its other keys are for others.
+def read_requests(path: Path, default_path: str) -> tuple[Request, ...]:
+    """The requests of a file of golden requests, in JSON Lines: method, path, headers and body; what is expected is for others.
 
-    A body that is a string is sent as it stands, any other as JSON. Raises WarmupError, or OSError.
+    A line without a path goes to `default_path`; without a method it is a POST where it has a body or no path.
+    Raises WarmupError, or OSError.
     """
-    lines = path.read_bytes().splitlines()
-    return tuple(_request(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
+    lines = path.read_bytes().split(b"\n")
+    return tuple(
+        _request(f"{path}, line {number}", line, default_path)
+        for number, line in enumerate(lines, 1)
+        if line.strip()
+    )
 
 
-def _request(path: Path, number: int, line: bytes) -> Request:
+def _request(where: str, line: bytes, default_path: str) -> Request:
     try:
         entry = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise WarmupError(f"{path}, line {number}: not JSON: {error}") from None
+        raise WarmupError(f"{where}: not JSON: {error}") from None
     if not isinstance(entry, dict):
-        raise WarmupError(f"{path}, line {number}: an object with method, path and body is expected")
-    method, target = entry.get("method", "POST"), entry.get("path")
-    if not isinstance(method, str) or not isinstance(target, str) or not target.startswith("/"):
-        raise WarmupError(
-            f"{path}, line {number}: method and path must be strings, the path from its first slash"
-        )
-    return Request(method=method.upper(), path=target, body=_body_bytes(entry.get("body")))
-
-
-def _body_bytes(body: Any) -> bytes:
-    match body:
-        case None:
-            return b""
-        case str():
-            return body.encode()
-        case _:
-            return orjson.dumps(body)
+        raise WarmupError(f"{where}: an object with a path or a body is expected")
+    path, body, headers = entry.get("path"), entry.get("body"), entry.get("headers") or {}
+    method = entry.get("method") or ("GET" if path is not None and body is None else "POST")
+    if path is None:
+        path = default_path
+    if not isinstance(method, str) or not isinstance(path, str) or not path.startswith("/"):
+        raise WarmupError(f"{where}: method and path must be strings, the path from its first slash")
+    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+        raise WarmupError(f"{where}: headers must be an object of strings")
+    return Request(
+        method=method.upper(),
+        path=path,
+        headers=tuple((name.lower().encode(), value.encode()) for name, value in headers.items()),
+        body=b"" if body is None else orjson.dumps(body),
+    )
 
 
 async def replay(front: Front, request: Request) -> tuple[int, bytes]:
@@ -72,7 +75,7 @@ async def replay(front: Front, request: Request) -> tuple[int, bytes]:
         "method": request.method,
         "path": path,
         "query_string": query.encode(),
-        "headers": [(b"content-length", b"%d" % len(request.body))],
+        "headers": [*request.headers, (b"content-length", b"%d" % len(request.body))],
         "extensions": {WARMUP: {}},
     }
     await front(scope, receive, send)

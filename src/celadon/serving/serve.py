@@ -58,7 +58,11 @@ def serve(settings: Settings) -> int:
     signal.signal(signal.SIGTERM, _leave)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     listener = _bind(settings.host, settings.port)
-    requests = () if settings.warmup is None else read_requests(settings.warmup)
+    requests = (
+        ()
+        if settings.warmup is None
+        else read_requests(settings.warmup, f"/v1/models/{settings.name}:predict")
+    )
     loaded = models.load(examine(settings.model), settings.threads)
     served = Served(name=settings.name, version=settings.version, model=loaded, life=Life())
     front = Front(served, Metrics(served, settings.revision), settings.max_body_bytes)

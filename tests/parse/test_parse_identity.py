@@ -1,9 +1,9 @@
 """A revision is named by what is run, for ever, and by nothing else."""
 
 import pytest
-from examples import command, model
 from hypothesis import given
 from hypothesis import strategies as st
+from spec_examples import command, model
 
 from celadon.domain.names import Digest
 from celadon.domain.spec import Settings

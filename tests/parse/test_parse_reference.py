@@ -7,8 +7,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from examples import RIGHT, WRONG_BY_SHAPE, command, model
 from pydantic import BaseModel
+from spec_examples import RIGHT, WRONG_BY_SHAPE, command, model
 
 from celadon.domain.golden import Answer
 from celadon.domain.names import ServiceKey

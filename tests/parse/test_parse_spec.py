@@ -3,9 +3,9 @@
 from contextlib import suppress
 
 import pytest
-from examples import RIGHT, WRONG_BY_MEANING, WRONG_BY_SHAPE, command, model, named, routed
 from hypothesis import given
 from hypothesis import strategies as st
+from spec_examples import RIGHT, WRONG_BY_MEANING, WRONG_BY_SHAPE, command, model, named, routed
 
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import Problem, ProblemsError

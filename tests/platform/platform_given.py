@@ -139,3 +139,20 @@ async def until_state(platform, state: ReplicaState, index: int = 0):
 
 async def until_none(platform):
     await until(lambda: not facts(platform))
+
+
+def environ(pid: int) -> list[bytes]:
+    return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+
+
+def members(group: str) -> list[int]:
+    return [int(pid) for pid in Path(group, "cgroup.procs").read_text().split()]
+
+
+def pss_kib(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def contents(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]

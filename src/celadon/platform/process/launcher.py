@@ -294,7 +294,11 @@ class Replica:
         # We are the subreaper: every orphan of the family, also one with a session of its own, is our child.
         while (rest := children_of(os.getpid())) and time.monotonic() < deadline:
             for pid in rest:
-                os.kill(pid, signal.SIGKILL)
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except OSError as error:  # It changed its user; say that it lives on.
+                    self.err.line(f"celadon: process {pid} was left behind: {error}".encode())
+                    deadline = 0.0
             time.sleep(0.002)
             self.reap()
         for stream in (self.out, self.err):

@@ -6,12 +6,12 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from operator import itemgetter
 from pathlib import Path
 
 from celadon.domain.names import ReplicaId, RevisionId, ServiceKey
 
 FOLLOW_S = 0.2
+STAMP = len("2026-01-31T23:59:59.123")
 KEPT_MAX = 16
 """Logs of so many replicas that no longer run are kept per service."""
 
@@ -26,22 +26,28 @@ class Tail:
     position: int = 0
 
     def fresh(self) -> list[tuple[str, ReplicaId]]:
-        """Lines that came since, also across a rotation."""
-        lines: list[tuple[str, ReplicaId]] = []
-        older = self.path.with_name(self.path.name + ".1")
-        if self.inode and _inode(self.path) != self.inode and _inode(older) == self.inode:
-            lines += self._read(older)
-            self.inode, self.position = 0, 0
-        if self.path.exists():
-            lines += self._read(self.path)
+        """Lines that came since, also across rotations."""
+        parts = _parts(self.path)
+        place = next((n for n, part in enumerate(parts) if _inode(part) == self.inode), None)
+        if place is None:
+            place, self.position = 0, 0
+        lines = []
+        for part in parts[place:]:
+            lines += self._read(part)
         return lines
 
     def _read(self, path: Path) -> list[tuple[str, ReplicaId]]:
-        with path.open("rb") as file:
-            self.inode = os.fstat(file.fileno()).st_ino
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            return []  # It is being rotated away; its lines are found at the next look.
+        with file:
+            inode = os.fstat(file.fileno()).st_ino
+            if inode != self.inode:
+                self.inode, self.position = inode, 0
             file.seek(self.position)
             whole, _, _ = file.read().rpartition(b"\n")
-            self.position += len(whole) + 1 if whole else 0
+        self.position += len(whole) + 1 if whole else 0
         return (
             [(line, self.replica) for line in whole.decode("utf-8", "replace").split("\n")] if whole else []
         )
@@ -54,14 +60,14 @@ async def read_logs(
     start = "" if since is None else datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
     tails: dict[Path, Tail] = {}
     for path, replica in _logs(folder, service):
-        tails[path] = Tail(replica=replica, path=path, inode=_inode(path), position=_whole_bytes(path))
-    for line, replica in heapq.merge(*(_old_lines(tail) for tail in tails.values()), key=itemgetter(0)):
-        if line >= start:
+        tails[path] = Tail(replica=replica, path=path, inode=_inode(path), position=path.stat().st_size)
+    for line, replica in heapq.merge(*(_old_lines(tail) for tail in tails.values()), key=_stamp):
+        if line[:STAMP] >= start:
             yield replica, line
     while follow:
         for path, replica in _logs(folder, service):
             tails.setdefault(path, Tail(replica=replica, path=path))
-        fresh = sorted((found for tail in tails.values() for found in tail.fresh()), key=itemgetter(0))
+        fresh = sorted((found for tail in tails.values() for found in tail.fresh()), key=_stamp)
         for line, replica in fresh:
             yield replica, line
         await asyncio.sleep(FOLLOW_S)
@@ -106,13 +112,13 @@ def _old_lines(tail: Tail) -> Iterator[tuple[str, ReplicaId]]:
                 yield line.decode("utf-8", "replace").rstrip("\n"), tail.replica
 
 
+def _stamp(found: tuple[str, ReplicaId]) -> str:
+    """Order by time alone: lines of one replica and one instant stay as they were written."""
+    return found[0][:STAMP]
+
+
 def _inode(path: Path) -> int:
     try:
         return path.stat().st_ino
     except FileNotFoundError:
         return 0
-
-
-def _whole_bytes(path: Path) -> int:
-    """How much of a file is whole lines; the launcher writes whole lines alone."""
-    return path.stat().st_size

@@ -36,9 +36,9 @@ def make_order(shelf: Shelf, run: RunDir, launch: Launch, token: str) -> dict[st
 
     Raises Fault when the replica can not be started as it should be.
     """
+    run.clear()
     values, changed = resolve(shelf.home, launch.revision.secrets)
     argv = command_line(launch)
-    run.clear()
     copy_files(launch, run.work)
     limits = make_limits(shelf.home, launch.replica, launch.revision.resources)
     log = log_path(shelf.home, run)

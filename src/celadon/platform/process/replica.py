@@ -16,7 +16,7 @@ from typing import Any
 from celadon.domain.facts import Exit, ReplicaFact, ReplicaState
 from celadon.domain.launch import Launch
 from celadon.domain.names import Address
-from celadon.domain.problem import Fault
+from celadon.domain.problem import Fault, LastingFault
 from celadon.platform.process import launcher
 from celadon.platform.process.history import CALM_S, History, read_exit, read_history, write_history
 from celadon.platform.process.listeners import Listening, listening
@@ -95,11 +95,16 @@ class Replica:
         self._token = secrets.token_hex(8)
         self._child, self._grace_s, self._ready_at, self._failures = None, None, None, 0
         self._kill_at = math.inf
+        self._launch = {}
         self._notes.clear()
         self._enter(ReplicaState.STARTING)
         return self._begin(launch)
 
     async def _begin(self, launch: Launch) -> None:
+        found = await asyncio.to_thread(holder, self._run)
+        if found is not None:
+            await self._adopt(found)  # Somebody else started it; its files are in use.
+            return
         try:
             order = await asyncio.to_thread(make_order, self._around.shelf, self._run, launch, self._token)
             self._launch = self._run.read("launch.json") or {}
@@ -109,13 +114,22 @@ class Replica:
         except (Fault, OSError) as fault:
             await self._never_ran(fault)
             return
-        del order
+        del order  # It holds the secrets.
+        if self._launcher is None:
+            await self._ended()
+            return
         if self._grace_s is not None:
             self.stop(self._grace_s)
         await self._watch()
 
     async def find(self) -> None:
         """Go on with what an earlier daemon left: a living replica, one that has ended, or one to be removed."""
+        try:
+            await self._find()
+        except LastingFault as fault:
+            await self._never_ran(fault)
+
+    async def _find(self) -> None:
         self._history = await asyncio.to_thread(read_history, self._run)
         self._launch = self._run.read("launch.json") or {}
         self._token = self._launch.get("token", "")
@@ -130,6 +144,7 @@ class Replica:
 
     async def _adopt(self, found: Holder) -> None:
         self._launcher, self._token = (found.pid, found.pidfd), found.token
+        self._launch = self._run.read("launch.json") or {}
         stopping = self._run.read("stop.json")
         once_ready = self._history.ready == self._token
         self._enter(ReplicaState.UNREADY if once_ready else ReplicaState.STARTING)
@@ -143,7 +158,10 @@ class Replica:
         self._enter(ReplicaState.STOPPING)
         if self._launcher is None:
             return
-        self._run.write("stop.json", {"grace_s": grace_s})
+        try:
+            self._run.write("stop.json", {"grace_s": grace_s})
+        except OSError as error:
+            self._notes["stop"] = f"it stops with the grace it was started with: {error.strerror}"
         self._kill_at = min(self._kill_at, time.monotonic() + grace_s + OVERTIME_S)
         signal.pidfd_send_signal(self._launcher[1], signal.SIGTERM)
 
@@ -263,13 +281,13 @@ class Replica:
         if self._grace_s is not None:
             await self.remove()
             return
-        if not (self._launch and self._token):
-            last = self._history.last or last
+        if not self._launch:
+            pass  # It never ran, and the history says why.
         elif last.code is None and lost_by_reboot(self._run):
             self._remember(replace(self._history, exits=0, last=last, counted=self._token))
         else:
             self._remember(self._history.ended(self._token, last))
-        self._exit(last)
+        self._exit(self._history.last or last)
 
     def _lost(self) -> Exit:
         """Runs in a thread."""

@@ -10,10 +10,12 @@ from pathlib import Path
 from celadon.domain.facts import Known, ReplicaFact, ReplicaState, Unknown
 from celadon.domain.launch import Launch
 from celadon.domain.names import ReplicaId, ServiceKey
+from celadon.domain.spec import SecretEnv, SecretFile
 from celadon.platform.process.logs import prune_logs, read_logs
 from celadon.platform.process.order import Shelf
 from celadon.platform.process.replica import Replica, Surroundings
 from celadon.platform.process.rundir import run_dir, run_dirs
+from celadon.platform.process.secret import secret_digest
 
 FOUND_S = 5.0
 """How long replicas of an earlier daemon are waited for until they were asked once whether they are ready."""
@@ -99,6 +101,10 @@ class ProcessPlatform:
         found.stop(grace_s)
         if ended:
             self._spawn(found.remove())
+
+    def secret_digest(self, source: SecretFile | SecretEnv) -> str:
+        """The keyed digest of a secret's value now; the value is not kept. Raises Fault when it can not be read."""
+        return secret_digest(self._shelf.home, source)
 
     def remove(self, service: ServiceKey) -> None:
         """Take away the logs of a service of which no replica is left."""

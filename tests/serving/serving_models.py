@@ -42,7 +42,7 @@ def doubles(path):
 
 
 def identity(path, element=TensorProto.FLOAT, shape=("N", 2)):
-    shape = list(shape)
+    shape = None if shape is None else list(shape)
     return save(
         path, [helper.make_node("Identity", ["x"], ["y"])], [("x", element, shape)], [("y", element, shape)]
     )

@@ -52,6 +52,7 @@ def test_a_model_is_described(tmp_path):
         lambda path: serving_models.identity(path, TENSOR.STRING),
         lambda path: serving_models.identity(path, TENSOR.FLOAT16),
         lambda path: serving_models.identity(path, TENSOR.BOOL, ()),
+        lambda path: serving_models.identity(path, shape=None),
     ],
 )
 def test_recorded_answers_are_those_of_the_server(tmp_path, make):

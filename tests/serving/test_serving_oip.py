@@ -189,3 +189,11 @@ def test_a_request_that_does_not_fit_the_model_is_told_why(doubles, body, said):
     status, answer = infer(doubles, body)
     assert status == 400
     assert said in answer["error"]
+
+
+def test_an_input_without_a_stated_shape_takes_every_shape(any_rank):
+    for shape in ([], [1], [2, 1], [1, 1, 1]):
+        data = [5] * (2 if 2 in shape else 1)
+        status, answer = infer(any_rank, {"inputs": [X | {"shape": shape, "data": data}]})
+        assert (status, answer["outputs"][0]["shape"], answer["outputs"][0]["data"]) == (200, shape, data)
+    assert any_rank.get(MODEL).json()["inputs"][0]["shape"] == [-1]

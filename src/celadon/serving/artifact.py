@@ -47,6 +47,8 @@ class Artifact:
     producer: str
     producer_version: str
     external_data: tuple[str, ...]
+    without_shape: frozenset[str]
+    """Inputs and outputs that may have any number of dimensions."""
     map_keys: dict[str, tuple[str | int, ...]]
     """Output name to the keys of its maps, where the model states them (the class labels of a ZipMap)."""
 
@@ -65,6 +67,11 @@ def examine(given: Path) -> Artifact:
         producer=proto.producer_name,
         producer_version=proto.producer_version,
         external_data=external,
+        without_shape=frozenset(
+            info.name
+            for info in (*proto.graph.input, *proto.graph.output)
+            if info.type.HasField("tensor_type") and not info.type.tensor_type.HasField("shape")
+        ),
         map_keys=_map_keys(proto.graph),
     )
 

@@ -56,7 +56,8 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
 def _field(spec: OutputSpec) -> dict[str, Any]:
     match spec:
         case TensorSpec():
-            return {"name": spec.name, "dtype": spec.element.oip, "shape": spec.sizes()}
+            field = {"name": spec.name, "dtype": spec.element.oip, "shape": spec.sizes()}
+            return field | ({"any_rank": True} if spec.any_rank else {})
         case MapsSpec():
             shape = [None, len(spec.keys) or None]
             return {"name": spec.name, "dtype": spec.element.oip, "shape": shape, "map_keys": list(spec.keys)}

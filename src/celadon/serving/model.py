@@ -98,9 +98,10 @@ def _load_problem(artifact: Artifact, text: str) -> Problem:
 
 def _described(artifact: Artifact, session: Any) -> Model:
     problems: list[Problem] = []
-    inputs = [_tensor(node, "input", problems) for node in session.get_inputs()]
+    inputs = [_tensor(node, "input", artifact, problems) for node in session.get_inputs()]
     outputs = [
-        _maps(node, artifact.map_keys) or _tensor(node, "output", problems) for node in session.get_outputs()
+        _maps(node, artifact.map_keys) or _tensor(node, "output", artifact, problems)
+        for node in session.get_outputs()
     ]
     if problems:
         raise ModelRefusedError(*problems)
@@ -112,7 +113,7 @@ def _described(artifact: Artifact, session: Any) -> Model:
     )
 
 
-def _tensor(node: Any, role: str, problems: list[Problem]) -> TensorSpec | None:
+def _tensor(node: Any, role: str, artifact: Artifact, problems: list[Problem]) -> TensorSpec | None:
     match = TENSOR.fullmatch(node.type)
     element = ELEMENT_TYPES.get(match[1]) if match else None
     if element is None:
@@ -120,7 +121,9 @@ def _tensor(node: Any, role: str, problems: list[Problem]) -> TensorSpec | None:
         problems.append(Problem(path=f"{role} {node.name}", found=f"type {node.type}", hint=hint))
         return None
     shape = tuple(size if isinstance(size, int) else (size or None) for size in node.shape)
-    return TensorSpec(name=node.name, element=element, shape=shape)
+    # The runtime shows a tensor without a stated shape as if it were a scalar, unless it worked the shape out.
+    any_rank = not shape and node.name in artifact.without_shape
+    return TensorSpec(name=node.name, element=element, shape=shape, any_rank=any_rank)
 
 
 def _maps(node: Any, keys: Mapping[str, tuple[str | int, ...]]) -> MapsSpec | None:
@@ -155,10 +158,14 @@ def sample(model: Model, fill: int, free_size: int) -> Feeds:
 
 
 def _filled(spec: TensorSpec, fill: int, free_size: int) -> Array:
-    shape = [
-        size if isinstance(size, int) else (1 if position == 0 else free_size)
-        for position, size in enumerate(spec.shape)
-    ]
+    shape = (
+        [1, free_size]
+        if spec.any_rank
+        else [
+            size if isinstance(size, int) else (1 if position == 0 else free_size)
+            for position, size in enumerate(spec.shape)
+        ]
+    )
     assert math.prod(shape) >= 0, shape
     if spec.element.onnx == "string":
         return np.full(shape, str(fill), dtype=object)

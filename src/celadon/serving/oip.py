@@ -85,7 +85,7 @@ def _model(served: Served) -> Answer:
 def _tensor_metadata(spec: OutputSpec) -> Any:
     match spec:
         case TensorSpec():
-            shape = [-1 if size is None else size for size in spec.sizes()]
+            shape = [-1] if spec.any_rank else [-1 if size is None else size for size in spec.sizes()]
         case MapsSpec():
             shape = [-1, len(spec.keys) or -1]
     return {"name": spec.name, "datatype": spec.element.oip, "shape": shape}

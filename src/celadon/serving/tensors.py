@@ -64,6 +64,8 @@ class TensorSpec:
     name: str
     element: ElementType
     shape: tuple[int | str | None, ...]
+    any_rank: bool = False
+    """The model states no shape at all; `shape` is empty then and says nothing."""
 
     def sizes(self) -> list[int | None]:
         return [size if isinstance(size, int) else None for size in self.shape]
@@ -169,7 +171,7 @@ def _shaped(array: Array, shape: tuple[int, ...], spec: TensorSpec) -> Array:
         actual == declared or not isinstance(declared, int)
         for actual, declared in zip(shape, spec.shape, strict=True)
     )
-    if not fits:
+    if not fits and not spec.any_rank:
         declared = ["any" if size is None else size for size in spec.shape]
         raise _misfit(spec, f"shape {list(shape)} does not fit {declared}")
     try:
@@ -191,6 +193,8 @@ def check_symbols(specs: Sequence[TensorSpec], feeds: dict[str, Array]) -> None:
     """
     sizes: dict[str, tuple[int, str]] = {}
     for spec in specs:
+        if spec.any_rank:
+            continue
         for symbol, size in zip(spec.shape, feeds[spec.name].shape, strict=True):
             if not isinstance(symbol, str):
                 continue

@@ -96,7 +96,7 @@ def _tensor_info(spec: OutputSpec) -> Any:
     match spec:
         case TensorSpec():
             dims = [{"size": str(-1 if size is None else size), "name": ""} for size in spec.sizes()]
-            shape = {"dim": dims, "unknown_rank": False}
+            shape = {"dim": dims, "unknown_rank": spec.any_rank}
             return {"dtype": spec.element.tensorflow, "tensor_shape": shape, "name": spec.name}
         case MapsSpec():
             # The original has no type for maps; DT_VARIANT is its word for what is not a plain tensor.

@@ -1,0 +1,205 @@
+"""The API's paths. Each endpoint reads a request, asks the engine, and shapes the answer; docs/api.md lists them."""
+
+import asyncio
+import importlib.metadata
+import json
+import os
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, cast, get_args
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from celadon.control import accept
+from celadon.domain.names import ServiceKey
+from celadon.domain.problem import Fault, Problem, ProblemsError
+from celadon.doors.api import errors, export, logs, releases, shape, uploads, watch
+from celadon.doors.api.offer import Offer, read_offer
+from celadon.doors.api.session import Session, named
+
+BODY_BYTES_MAX = 4 * 1024 * 1024
+"""A body is documents and digests; models come as blobs."""
+
+API = 1
+
+Endpoint = Callable[[Session, Request], Awaitable[Response]]
+
+
+def application(session: Session) -> Starlette:
+    """The whole API of one daemon."""
+    paths: list[tuple[str, str, Endpoint]] = [
+        ("GET", "/v1/health", _health),
+        ("HEAD", "/v1/blobs/{digest}", _has_blob),
+        ("PUT", "/v1/blobs/{digest}", _put_blob),
+        ("POST", "/v1/plan", _plan),
+        ("POST", "/v1/deploy", _deploy),
+        ("GET", "/v1/services", _services),
+        ("GET", "/v1/services/{name}", _service),
+        ("POST", "/v1/services/{name}/commands", _command),
+        ("GET", "/v1/services/{name}/releases", _history),
+        ("GET", "/v1/services/{name}/logs", _logs),
+        ("GET", "/v1/services/{name}/export", _export),
+        ("GET", "/v1/releases/{release:path}", _why),
+        ("GET", "/v1/watch", _watch),
+        ("POST", "/v1/stop", _stop),
+        ("POST", "/v1/down", _down),
+    ]
+    routes = [Route(path, _bound(session, endpoint), methods=[method]) for method, path, endpoint in paths]
+    return Starlette(routes=routes, exception_handlers={Exception: _our_bug, 404: _no_path, 405: _no_path})
+
+
+def _bound(session: Session, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    @wraps(endpoint)
+    async def answer(request: Request) -> Response:
+        try:
+            return await endpoint(session, request)
+        except (ProblemsError, Fault) as error:
+            status, body = errors.body(error)
+            return JSONResponse(body, status)
+
+    return answer
+
+
+async def _our_bug(_request: Request, error: Exception) -> Response:
+    status, body = errors.body(error)
+    return JSONResponse(body, status)
+
+
+async def _no_path(request: Request, _error: Exception) -> Response:
+    found = f"{request.method} is not answered here"
+    wrong = ProblemsError([Problem(path=request.url.path, found=found, hint="docs/api.md lists the paths")])
+    return JSONResponse(errors.body(wrong)[1], 404)
+
+
+def _key(request: Request) -> ServiceKey:
+    namespace = request.query_params.get("namespace")
+    return named(f"{namespace}/{request.path_params['name']}" if namespace else request.path_params["name"])
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    raw = b""
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > BODY_BYTES_MAX:
+            raise ProblemsError([Problem(path="body", found=f"is larger than {BODY_BYTES_MAX} bytes")])
+    try:
+        value = json.loads(raw)
+    except ValueError as error:
+        raise ProblemsError([Problem(path="body", found=f"is not JSON: {error}")]) from error
+    if not isinstance(value, dict):
+        raise ProblemsError([Problem(path="body", found="is not an object")])
+    return value
+
+
+async def _health(session: Session, _request: Request) -> Response:
+    version = importlib.metadata.version("celadon")
+    about = {"api": API, "version": version, "pid": os.getpid(), "home": str(session.daemon.home)}
+    return JSONResponse({**about, "started_at": session.started_at})
+
+
+async def _has_blob(session: Session, request: Request) -> Response:
+    digest = uploads.digest(request.path_params["digest"])
+    there = await asyncio.to_thread(session.models.has, digest)
+    return Response(status_code=200 if there else 404)
+
+
+async def _put_blob(session: Session, request: Request) -> Response:
+    digest = uploads.digest(request.path_params["digest"])
+    await uploads.receive(session.models, digest, request)
+    return JSONResponse({"digest": digest}, 201)
+
+
+async def _plan(session: Session, request: Request) -> Response:
+    offers = await read_offer(session, await _body(request))
+    return JSONResponse({"services": [shape.difference(offer.preview(session)) for offer in offers]})
+
+
+async def _deploy(session: Session, request: Request) -> Response:
+    """All of the documents or none: what can be refused is refused before the first is accepted."""
+    offers = await read_offer(session, await _body(request))
+    for offer in offers:
+        offer.preview(session)
+    return JSONResponse({"services": [_accept(session, offer) for offer in offers]}, 202)
+
+
+def _accept(session: Session, offer: Offer) -> dict[str, Any]:
+    before = offer.seq(session)
+    accepted = offer.accept(session)
+    return {
+        "service": offer.spec.service.name,
+        "namespace": offer.spec.service.namespace,
+        "release": accepted.release,
+        "revision": accepted.revision,
+        "changed": accepted.changed,
+        "seq": before,
+    }
+
+
+async def _services(session: Session, _request: Request) -> Response:
+    views = [shape.service(session.view(key)) for key in session.engine.services()]
+    return JSONResponse({"services": views})
+
+
+async def _service(session: Session, request: Request) -> Response:
+    return JSONResponse(shape.service(session.view(_key(request))))
+
+
+async def _command(session: Session, request: Request) -> Response:
+    key, body = _key(request), await _body(request)
+    before = session.view(key).memory.seq
+    name, revision = body.get("command"), body.get("revision")
+    words = get_args(accept.Word)
+    if name not in words or not isinstance(revision, str | None):
+        hint = f"one of {', '.join(words)}"
+        raise ProblemsError([Problem(path="command", found=f"{name!r} is not a command", hint=hint)])
+    asked = accept.command(session.engine, key, cast("accept.Word", name), revision)
+    release = getattr(asked.command, "release", None)
+    told = {"asked": type(asked.command).__name__.lower(), "release": release}
+    return JSONResponse({**told, "seq": before, "asked_seq": asked.seq}, 202)
+
+
+async def _history(session: Session, request: Request) -> Response:
+    key = _key(request)
+    session.view(key)
+    return JSONResponse({"releases": releases.history(session.records(key))})
+
+
+async def _why(session: Session, request: Request) -> Response:
+    return JSONResponse(releases.why(session, request.path_params["release"]))
+
+
+async def _logs(session: Session, request: Request) -> Response:
+    key = _key(request)
+    session.view(key)
+    follow = request.query_params.get("follow") == "true"
+    start = logs.moment(request.query_params.get("since"))
+    return StreamingResponse(logs.lines(session, key, start, follow=follow), media_type=watch.NDJSON)
+
+
+async def _watch(session: Session, request: Request) -> Response:
+    query = request.query_params
+    wishes = watch.wishes(session, query.getlist("service"), query.getlist("after"))
+    return StreamingResponse(watch.frames(session, wishes), media_type=watch.NDJSON)
+
+
+async def _export(session: Session, request: Request) -> Response:
+    key = _key(request)
+    return JSONResponse({"files": export.files(session, session.view(key))})
+
+
+async def _stop(session: Session, _request: Request) -> Response:
+    session.stopping.set()
+    return JSONResponse({"pid": os.getpid()}, 202)
+
+
+async def _down(session: Session, _request: Request) -> Response:
+    """End the proxy and the daemon. Only once nothing is served: services are removed before, one by one."""
+    if services := session.engine.services():
+        hint = "remove them first, as `celadon down` does"
+        found = f"{len(services)} services are still there"
+        raise ProblemsError([Problem(path="services", found=found, hint=hint)], refused=True)
+    await session.daemon.router.close(stop_proxy=True)
+    return await _stop(session, _request)

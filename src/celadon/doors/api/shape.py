@@ -1,0 +1,269 @@
+"""What the API says of a service: JSON with stable names, made from the words of `domain`.
+
+Names are snake_case with the unit last, times are Unix seconds, shares are percentages. A field that can not be
+known is null and a field beside it says why. Fields are added and never renamed; see docs/api.md.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from celadon.control.accept import Change, Difference
+from celadon.control.view import View
+from celadon.domain.facts import Exit, Facts, ReplicaFact, RouteFacts, Unknown
+from celadon.domain.goal import Goal, Route
+from celadon.domain.memory import Memory
+from celadon.domain.names import RevisionId
+from celadon.domain.plan import FULL
+from celadon.domain.reason import Reason, text
+from celadon.domain.release import Release
+from celadon.domain.revision import CommandRuntime, ModelRuntime, Revision
+from celadon.domain.samples import Counts
+from celadon.domain.verdict import Verdict
+
+Json = dict[str, Any]
+
+
+def percent(share: int) -> float:
+    """A share as people say it: this is the door at which parts of 10,000 end."""
+    return share * 100 / FULL
+
+
+def reason(why: Reason) -> Json:
+    """A reason: its code is for programs, its text for people."""
+    return {"code": why.code.value, "fields": dict(why.fields), "text": text(why)}
+
+
+def service(view: View) -> Json:
+    """Everything that is known of one service."""
+    memory = view.memory
+    return {
+        "service": memory.service.name,
+        "namespace": memory.service.namespace,
+        "state": _state(memory),
+        "at": view.at,
+        "seq": memory.seq,
+        "live": memory.live,
+        "reason": reason(view.because),
+        "fault": view.fault or None,
+        "release": release(memory.release) if memory.release else None,
+        "last_release": release(memory.last) if memory.last else None,
+        "waiting_commands": [_asked_name(asked.command) for asked in memory.commands],
+        "waiting_releases": [
+            asked.command.release for asked in memory.commands if hasattr(asked.command, "release")
+        ],
+        "predecessor": _predecessor(memory),
+        "route": _route(memory, view.facts),
+        "revisions": [_revision(memory, view.facts, revision) for revision in _shown(memory, view.facts)],
+        "replicas_unknown_because": _why_unknown(view.facts),
+        "verdict": verdict(view.verdict) if view.verdict else None,
+    }
+
+
+def _state(memory: Memory) -> str:
+    if memory.removed:
+        return "removed"
+    if memory.removing:
+        return "removing"
+    if memory.release is not None:
+        return "releasing"
+    return "live" if memory.live is not None else "empty"
+
+
+def _asked_name(command: object) -> str:
+    return type(command).__name__.lower()
+
+
+def release(of: Release) -> Json:
+    """One release as it stands; `ended_at`, `outcome` and `cause` are null until they are known."""
+    return {
+        "release": of.id,
+        "number": of.number,
+        "blue": of.blue,
+        "green": of.green,
+        "phase": of.phase.value,
+        "stage": of.stage,
+        "stages": [
+            {"share_percent": percent(stage.share), "dwell_s": stage.dwell_s, "gate": stage.gate}
+            for stage in of.plan.stages
+        ],
+        "dwelt_s": of.dwelt_s,
+        "paused": of.paused,
+        "way_back": of.way_back,
+        "labels": dict(of.labels),
+        "began_at": of.began_at,
+        "entered_at": of.entered_at,
+        "ended_at": of.ended_at,
+        "reason": reason(of.because),
+        "outcome": of.outcome.value if of.outcome else None,
+        "cause": of.cause.value if of.outcome else None,
+    }
+
+
+def _predecessor(memory: Memory) -> Json | None:
+    if memory.predecessor is None:
+        return None
+    kept = memory.predecessor
+    return {"revision": kept.revision, "since": kept.since, "kept_until": kept.since + kept.hold_s}
+
+
+def _route(memory: Memory, facts: Facts | None) -> Json | None:
+    """Where clients reach the service, and what the proxy itself showed of it."""
+    if memory.settings is None:
+        return None
+    route = memory.settings.route
+    return {
+        "host": route.host,
+        "port": route.port,
+        "hostnames": list(route.hostnames),
+        "prefix": route.prefix,
+        "preview_port": route.preview_port,
+        **_router(facts),
+    }
+
+
+def _router(facts: Facts | None) -> Json:
+    if facts is None or isinstance(facts.routes, Unknown):
+        why = (
+            facts.routes.why
+            if facts is not None and isinstance(facts.routes, Unknown)
+            else "not looked at yet"
+        )
+        return {"confirmed": None, "pending": None, "refused": None, "notes": [], "unknown_because": why}
+    seen: RouteFacts = facts.routes.value
+    return {
+        "confirmed": _shares(seen.confirmed.routes) if seen.confirmed else [],
+        "pending": _shares(seen.pending.routes) if seen.pending else None,
+        "refused": seen.refused.why if seen.refused else None,
+        "notes": list(seen.notes),
+        "unknown_because": None,
+    }
+
+
+def _shares(routes: tuple[Route, ...]) -> list[Json]:
+    """The shares of the route that takes every request that no other route matches: the last one."""
+    parts = routes[-1].split if routes else ()
+    return [{"revision": part.revision, "share_percent": percent(part.share)} for part in parts]
+
+
+def _shown(memory: Memory, facts: Facts | None) -> tuple[RevisionId, ...]:
+    """Revisions that something is running of or should be: green first, then live, then what is kept."""
+    moving = (memory.release.green, memory.release.blue) if memory.release else ()
+    kept = (memory.predecessor.revision,) if memory.predecessor else ()
+    wanted = tuple(r.revision for r in memory.goal.replicas) if memory.goal else ()
+    known = facts is not None and not isinstance(facts.replicas, Unknown)
+    running = tuple(r.id.revision for r in facts.replicas.value) if known else ()  # type: ignore[union-attr]
+    every = (*moving, memory.live, *kept, *wanted, *running)
+    return tuple(dict.fromkeys(revision for revision in every if revision is not None))
+
+
+def _revision(memory: Memory, facts: Facts | None, of: RevisionId) -> Json:
+    replicas = facts.of(of) if facts else ()
+    return {
+        "revision": of,
+        "role": _role(memory, of),
+        "share_percent": _goal_share(memory.goal, of),
+        "runs": _runs(memory.revisions.get(of)),
+        "replicas_wanted": sum(r.wanted for r in memory.goal.replicas if r.revision == of)
+        if memory.goal
+        else 0,
+        "replicas_ready": facts.ready(of) if facts else 0,
+        "replicas": [replica(fact) for fact in replicas],
+        "counts": counts(memory.evidence.of(of)) if memory.evidence else None,
+    }
+
+
+def _role(memory: Memory, of: RevisionId) -> str:
+    """green, blue, live (nothing is released), kept (the predecessor) or leaving."""
+    if memory.release is not None and of == memory.release.green:
+        return "green"
+    if memory.release is not None and of == memory.release.blue:
+        return "blue"
+    if of == memory.live:
+        return "live"
+    if memory.predecessor is not None and of == memory.predecessor.revision:
+        return "kept"
+    return "leaving"
+
+
+def _goal_share(goal: Goal | None, of: RevisionId) -> float:
+    if goal is None or not goal.routes:
+        return 0.0
+    return percent(sum(part.share for part in goal.routes[-1].split if part.revision == of))
+
+
+def _runs(revision: Revision | None) -> Json | None:
+    """What a revision runs. Environment variables and secrets are not shown: plan is where they belong."""
+    match revision.runtime if revision else None:
+        case None:
+            return None
+        case ModelRuntime(model=model, serving=serving):
+            return {"model": model, "version": serving.version}
+        case CommandRuntime(command=command, files=files):
+            return {"command": list(command), "files": files}
+
+
+def replica(fact: ReplicaFact) -> Json:
+    """One replica as its platform sees it."""
+    return {
+        "index": fact.id.index,
+        "state": fact.state.value,
+        "since": fact.since,
+        "address": str(fact.address) if fact.address else None,
+        "pid": fact.pid,
+        "exits": fact.exits,
+        "last_exit": _exit(fact.last_exit) if fact.last_exit else None,
+        "notes": list(fact.notes),
+    }
+
+
+def _exit(ended: Exit) -> Json:
+    return {"code": ended.code, "at": ended.at, "stderr": list(ended.stderr)}
+
+
+def _why_unknown(facts: Facts | None) -> str | None:
+    if facts is None:
+        return "not looked at yet"
+    return facts.replicas.why if isinstance(facts.replicas, Unknown) else None
+
+
+def counts(of: Counts) -> Json:
+    """What one revision answered since the stage began."""
+    return {"requests": of.requests, "errors": of.errors, "latency_ms": [list(bound) for bound in of.latency]}
+
+
+def verdict(said: Verdict) -> Json:
+    """What the judge says: harm, fine, unsure or invalid."""
+    return {"says": type(said).__name__.lower(), "reason": reason(said.because)}
+
+
+def labels(pairs: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Labels as they are kept: sorted, so that the same ones are always equal."""
+    return tuple(sorted(pairs.items()))
+
+
+def difference(of: Difference) -> Json:
+    """What a deploy would do."""
+    return {
+        "service": of.service.name,
+        "namespace": of.service.namespace,
+        "live": of.live,
+        "revision": of.revision,
+        "releases": of.releases,
+        "changes": [_change(change) for change in of.changes],
+    }
+
+
+def _change(change: Change) -> Json:
+    """One change. Of secrets only the names are told, though their digests may be what changed."""
+    hide = _secret_names if change.path == "revision/secrets" else _plain
+    return {"path": change.path, "before": hide(change.before), "after": hide(change.after)}
+
+
+def _secret_names(value: Any) -> list[str] | None:
+    return None if value is None else [f"{secret['name']} (value not shown)" for secret in value]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,174 @@
+"""Following releases to their ends: redrawn in place in a terminal, appended lines everywhere else."""
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from celadon.domain.release import Cause, Outcome
+from celadon.doors.cli import tree
+from celadon.doors.cli.client import Client
+from celadon.doors.cli.exits import ENDS, NEEDS_PERSON, ExitCode
+from celadon.doors.cli.feed import Feed, News
+from celadon.doors.cli.screen import clock, live
+
+Json = dict[str, Any]
+
+EVERY_S = 10.0
+"""How often an unchanged phase is said again where nothing is redrawn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A release that is followed. name: its service as people call it."""
+
+    name: str
+    release: str
+    after: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stood:
+    """Where a release stood when following it ended."""
+
+    release: Json
+    code: ExitCode
+
+
+@dataclass(slots=True, kw_only=True)
+class Follower:
+    """Follows `targets` and says every change through `say`."""
+
+    client: Client
+    targets: Sequence[Target]
+    say: Callable[[str], None]
+    _news: News = field(default_factory=News)
+    _said: dict[str, tuple[tuple[Any, ...], float]] = field(default_factory=dict)
+
+    def follow(self, *, plain: bool) -> dict[str, Stood]:
+        """Where each release stood in the end, by its id. Ctrl-C and SIGTERM raise KeyboardInterrupt."""
+        with _interruptible():
+            if plain:
+                return self._until_all_stand(self.say)
+            with live(self._draw) as screen:
+                return self._until_all_stand(lambda text: screen.console.print(text, soft_wrap=True))
+
+    def _until_all_stand(self, say: Callable[[str], None]) -> dict[str, Stood]:
+        feed = Feed(
+            client=self.client,
+            names=[target.name for target in self.targets],
+            after={target.name: target.after for target in self.targets},
+        )
+        stood: dict[str, Stood] = {}
+        for news in feed.news():
+            self._say_loss(news, say)
+            self._news = news
+            for decision in news.decisions:
+                self._say_decision(decision, say)
+            for target in self.targets:
+                if target.release not in stood and (end := self._stands(target, news)) is not None:
+                    stood[target.release] = end
+            if len(stood) == len(self.targets):
+                break
+        return stood
+
+    def _say_loss(self, news: News, say: Callable[[str], None]) -> None:
+        if news.lost_s is not None and self._news.lost_s is None:
+            say(f"{clock()} the daemon does not answer; the release goes on when it is back, trying again")
+
+    def _say_decision(self, decision: Json, say: Callable[[str], None]) -> None:
+        """Every change, and what only counts on, now and then."""
+        key = (
+            decision["release"],
+            decision["phase"],
+            decision["paused"],
+            decision["stage"],
+            decision["reason"]["code"],
+        )
+        before, at = self._said.get(decision["of"], ((), 0.0))
+        if key == before and time.monotonic() < at + EVERY_S:
+            return
+        self._said[decision["of"]] = (key, time.monotonic())
+        say(f"{clock()} {tree.event(decision)}")
+
+    def _stands(self, target: Target, news: News) -> Stood | None:
+        view = next((view for view in news.views if tree.name(view) == target.name), None)
+        if view is None or news.lost_s is not None:
+            return None
+        release = view["release"]
+        if release is not None and release["release"] == target.release:
+            waits = release["phase"] in NEEDS_PERSON or release["paused"]
+            return Stood(release=release, code=ExitCode.PERSON) if waits else None
+        if target.release in view["waiting_releases"]:
+            return None
+        last = view["last_release"]
+        if last is None or last["release"] != target.release:
+            last = self._from_journal(target)
+        if last["outcome"] is None:
+            return Stood(release=last, code=ExitCode.REACHED)
+        return Stood(release=last, code=end_code(last)) if last["ended_at"] else None
+
+    def _from_journal(self, target: Target) -> Json:
+        """A release that is not the last one any more, or that never had to begin: then its answer stands for it."""
+        told = self.client.get(f"/v1/releases/{target.release}")
+        if told["release"] is not None:
+            return dict(told["release"])
+        answer = told["decisions"][-1]
+        return {
+            "release": target.release,
+            "outcome": None,
+            "ended_at": answer["at"],
+            "reason": answer["reason"],
+        }
+
+    def _draw(self) -> list[tree.Line]:
+        now = time.time()
+        lines = [line for view in self._news.views for line in tree.service(view, now)]
+        if self._news.lost_s is not None:
+            lost = f"the daemon has not answered for {self._news.lost_s:.0f} s; this is what it said last"
+            lines.append(tree.Line(depth=0, spans=((lost, tree.BAD),)))
+        return lines
+
+
+def end_code(release: Json) -> ExitCode:
+    """The exit code of a release that has ended."""
+    return ENDS[Outcome(release["outcome"]), Cause(release["cause"])]
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM means what Ctrl-C means: whoever follows leaves, the release goes on."""
+
+    def leave(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def detached(targets: Sequence[Target]) -> str:
+    """What to say to whoever leaves."""
+    lines = [
+        f"{target.release} goes on by itself; follow it: celadon watch {target.name}   take it back: celadon abort {target.name}"
+        for target in targets
+    ]
+    return "\n".join(lines)
+
+
+def verdict_line(stood: Stood) -> str:
+    """How it ended, in one line, and what a person can do where one is needed."""
+    release = stood.release
+    why = release["reason"]["text"]
+    if stood.code is ExitCode.PERSON:
+        name = release["release"].rpartition("-")[0]
+        act = f"celadon resume {name}" if release["paused"] else f"celadon promote {name}"
+        state = "is paused" if release["paused"] else f"is {tree.words(release['phase'])}"
+        return f"{release['release']} {state}: {why}\n  next: {act}   or: celadon abort {name}"
+    ended = tree.words(release["outcome"]) if release["outcome"] else "had nothing to do"
+    return f"{release['release']} {ended}: {why}"

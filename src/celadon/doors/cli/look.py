@@ -1,0 +1,171 @@
+"""Commands that only look: status, watch, history, why."""
+
+import time
+from typing import Any
+
+import click
+
+from celadon.doors.cli import tree
+from celadon.doors.cli.client import Client
+from celadon.doors.cli.exits import ExitCode
+from celadon.doors.cli.feed import Feed, News
+from celadon.doors.cli.human import ago, span
+from celadon.doors.cli.screen import OUTPUTS, clock, is_plain, live, say, say_json, show_lines, show_table
+from celadon.doors.cli.steer import split
+from celadon.doors.cli.top import COMMANDS, Where
+
+Json = dict[str, Any]
+
+output_option = click.option(
+    "--output", type=OUTPUTS, default="text", show_default=True, help="What to write on standard output."
+)
+
+
+@click.command(help=COMMANDS["status"][1])
+@click.argument("service", required=False)
+@output_option
+@click.pass_obj
+def status(where: Where, service: str | None, output: str) -> int:
+    """All services as a table, or one with its revisions and replicas."""
+    client = Client(where.socket)
+    if service is None:
+        views = client.get("/v1/services")["services"]
+    else:
+        namespace, bare = split(service)
+        views = [client.get(f"/v1/services/{bare}", namespace=namespace)]
+    if output == "json":
+        say_json({"services": views})
+    elif service is not None:
+        show_lines(tree.service(views[0], time.time()), plain=is_plain())
+    elif views:
+        show_table(tree.ROW_TITLES, [tree.row(view, time.time()) for view in views], plain=is_plain())
+    else:
+        say(
+            "no services yet; `celadon init MODEL` writes a first service file, `celadon deploy -f FILE` releases it"
+        )
+    return ExitCode.REACHED
+
+
+@click.command(help=COMMANDS["watch"][1])
+@click.argument("services", nargs=-1)
+@click.option("--plain", is_flag=True, help="Append lines instead of redrawing.")
+@click.pass_obj
+def watch(where: Where, services: tuple[str, ...], *, plain: bool) -> int:
+    """Show services until Ctrl-C or until the daemon ends."""
+    feed = Feed(client=Client(where.socket), names=services, ends=True)
+    for service in services:
+        split(service)
+    try:
+        if is_plain(asked=plain):
+            _append(feed)
+        else:
+            _redraw(feed)
+    except KeyboardInterrupt:
+        return ExitCode.REACHED
+    click.echo("the daemon has ended; traffic lives on", err=True)
+    return ExitCode.REACHED
+
+
+def _append(feed: Feed) -> None:
+    """The tree once, then a line for every decision."""
+    shown = False
+    lost = False
+    for news in feed.news():
+        if news.lost_s is not None and not lost:
+            say(f"{clock()} the daemon does not answer; trying again")
+        lost = news.lost_s is not None
+        if not shown:
+            show_lines([line for view in news.views for line in tree.service(view, time.time())], plain=True)
+            shown = True
+        for decision in news.decisions:
+            say(f"{clock()} {tree.event(decision)}")
+
+
+def _redraw(feed: Feed) -> None:
+    latest = [News()]
+
+    def draw() -> list[tree.Line]:
+        news = latest[0]
+        lines = [line for view in news.views for line in tree.service(view, time.time())]
+        if news.lost_s is not None:
+            lost = f"the daemon has not answered for {span(news.lost_s)}; this is what it said last"
+            lines.append(tree.Line(depth=0, spans=((lost, tree.BAD),)))
+        return lines or [tree.Line(depth=0, spans=(("no services yet", tree.QUIET),))]
+
+    with live(draw):
+        for news in feed.news():
+            latest[0] = news
+
+
+@click.command(help=COMMANDS["history"][1])
+@click.argument("service")
+@output_option
+@click.pass_obj
+def history(where: Where, service: str, output: str) -> int:
+    """The releases of a service, newest first, each with its outcome and its reason."""
+    namespace, bare = split(service)
+    releases = Client(where.socket).get(f"/v1/services/{bare}/releases", namespace=namespace)["releases"]
+    if output == "json":
+        say_json({"service": service, "releases": releases})
+        return ExitCode.REACHED
+    now = time.time()
+    titles = ("RELEASE", "REVISION", "BLUE", "OUTCOME", "BEGAN", "TOOK", "WHY")
+    show_table(titles, [_history_row(release, now) for release in reversed(releases)], plain=is_plain())
+    return ExitCode.REACHED
+
+
+def _history_row(release: Json, now: float) -> tuple[tree.Span, ...]:
+    outcome = release["outcome"] if release["ended_at"] else release["phase"]
+    took = span((release["ended_at"] or now) - release["began_at"])
+    way = "back to " if release["way_back"] else ""
+    return (
+        (release["release"], tree.STRONG),
+        (f"{way}{release['green']}", tree.PLAIN),
+        (release["blue"] or "-", tree.QUIET),
+        (tree.words(outcome), tree.OUTCOME_STYLES.get(outcome, tree.WAIT)),
+        (ago(release["began_at"], now), tree.QUIET),
+        (took, tree.QUIET),
+        (tree.first_line(release["reason"]["text"]), tree.PLAIN),
+    )
+
+
+@click.command(help=COMMANDS["why"][1])
+@click.argument("release")
+@output_option
+@click.pass_obj
+def why(where: Where, release: str, output: str) -> int:
+    """Every decision of a release, in order, with the reason and the evidence it was taken on."""
+    told = Client(where.socket).get(f"/v1/releases/{release}")
+    if output == "json":
+        say_json(told)
+        return ExitCode.REACHED
+    show_lines(_why_lines(told), plain=is_plain())
+    return ExitCode.REACHED
+
+
+def _why_lines(told: Json) -> list[tree.Line]:
+    release = told["release"]
+    began_at = release["began_at"] if release else told["decisions"][0]["at"]
+    lines = [_why_head(release)] if release else []
+    return lines + [line for decision in told["decisions"] for line in _decision_lines(decision, began_at)]
+
+
+def _why_head(release: Json) -> tree.Line:
+    ended = tree.words(release["outcome"] if release["ended_at"] else release["phase"])
+    style = tree.OUTCOME_STYLES.get(release["outcome"] or "", tree.WAIT)
+    head = f"  {release['green']} over {release['blue'] or 'nothing'}  "
+    return tree.Line(depth=0, spans=((release["release"], tree.STRONG), (head, tree.PLAIN), (ended, style)))
+
+
+def _decision_lines(decision: Json, began_at: float) -> list[tree.Line]:
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(decision["at"]))
+    since = f"+{max(0.0, decision['at'] - began_at):.1f} s"
+    phase = tree.words(decision["phase"]) if decision["phase"] else ""
+    first, *rest = decision["reason"]["text"].split("\n")
+    spans = ((f"{at}  {since:>9}  ", tree.QUIET), (f"{phase:<13}", tree.PLAIN), (first, tree.PLAIN))
+    lines = [tree.Line(depth=1, spans=spans)]
+    lines += [tree.Line(depth=4, spans=((line, tree.QUIET),)) for line in rest]
+    for counts in decision["evidence"] or ():
+        seen = f"evidence: {counts['revision']} {counts['requests']} answers, {counts['errors']} errors"
+        lines.append(tree.Line(depth=4, spans=((seen, tree.QUIET),)))
+    return lines

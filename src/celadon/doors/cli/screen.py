@@ -1,0 +1,100 @@
+"""Where text goes: a terminal with colours and redrawing, or plain lines for pipes, logs and NO_COLOR."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from celadon.doors.cli.tree import Line, Span
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+
+STYLES = {"good": "green", "bad": "bold red", "wait": "yellow", "quiet": "dim", "strong": "bold", "": ""}
+
+OUTPUTS = click.Choice(["text", "json"])
+
+
+def is_plain(*, asked: bool = False) -> bool:
+    """Whether to write plain lines: asked for, not a terminal, or a terminal that can not redraw."""
+    return asked or "NO_COLOR" in os.environ or not sys.stdout.isatty() or os.environ.get("TERM") == "dumb"
+
+
+def say(text: str = "") -> None:
+    """A line on standard output, at once."""
+    click.echo(text)
+    sys.stdout.flush()
+
+
+def say_json(value: Any) -> None:
+    """The one JSON object of a command."""
+    click.echo(json.dumps(value, indent=2, sort_keys=False, ensure_ascii=False))
+
+
+def clock() -> str:
+    """The time of day at the start of an appended line."""
+    return time.strftime("%H:%M:%S")
+
+
+def show_lines(lines: Iterable[Line], *, plain: bool) -> None:
+    """Lines, with their colours where that is possible."""
+    if plain:
+        for line in lines:
+            say(line.text.rstrip())
+        return
+    _console().print(block(lines), soft_wrap=True)
+
+
+def show_table(titles: Sequence[str], rows: Sequence[Sequence[Span]], *, plain: bool) -> None:
+    """A table whose columns are as wide as their content; the last one is not padded."""
+    widths = [
+        max(len(title), *(len(row[at][0]) for row in rows)) if rows else len(title)
+        for at, title in enumerate(titles)
+    ]
+    padded = [
+        Line(
+            depth=0,
+            spans=tuple(
+                (f"{text:<{width}}  ", style) for (text, style), width in zip(row, widths, strict=True)
+            ),
+        )
+        for row in [[(title, "quiet") for title in titles], *rows]
+    ]
+    show_lines(padded, plain=plain)
+
+
+def block(lines: Iterable[Line]) -> "RenderableType":
+    """Lines for rich, each cut at the terminal's width so that a redraw stays in its place."""
+    from rich.text import Text  # noqa: PLC0415 -- plain output needs none of it
+
+    text = Text(no_wrap=True, overflow="ellipsis", end="")
+    for line in lines:
+        text.append("  " * line.depth)
+        for content, style in line.spans:
+            text.append(content, STYLES[style])
+        text.append("\n")
+    return text
+
+
+def _console() -> "Console":
+    from rich.console import Console  # noqa: PLC0415 -- plain output needs none of it
+
+    return Console(highlight=False, emoji=False, markup=False)
+
+
+def live(draw: Callable[[], list[Line]]) -> "Live":
+    """A block that is redrawn in place four times a second until it is left."""
+    from rich.live import Live  # noqa: PLC0415 -- plain output needs none of it
+
+    return Live(
+        get_renderable=lambda: block(draw()),
+        console=_console(),
+        refresh_per_second=4,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )

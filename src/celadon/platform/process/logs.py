@@ -75,10 +75,8 @@ async def read_logs(
 
 def prune_logs(folder: Path, service: ServiceKey, running: set[ReplicaId]) -> None:
     """Remove the oldest logs of replicas that no longer run, beyond those that are kept."""
-    ended = [
-        (path.stat().st_mtime, path) for path, replica in _logs(folder, service) if replica not in running
-    ]
-    for _, path in sorted(ended)[:-KEPT_MAX]:
+    ended = [path for path, replica in _logs(folder, service) if replica not in running]
+    for path in sorted(ended, key=lambda path: path.stat().st_mtime)[:-KEPT_MAX]:
         for part in _parts(path):
             part.unlink(missing_ok=True)
 

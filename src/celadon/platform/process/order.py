@@ -12,10 +12,22 @@ from celadon.domain.launch import Launch
 from celadon.domain.problem import LastingFault
 from celadon.domain.revision import CommandRuntime, ModelRuntime
 from celadon.platform.process.limits import make_limits
-from celadon.platform.process.rundir import RunDir
+from celadon.platform.process.logs import prune_logs
+from celadon.platform.process.rundir import RunDir, run_dirs
 from celadon.platform.process.secret import resolve
 
-INHERITED = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER")
+INHERITED = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LD_LIBRARY_PATH",
+    "LOGNAME",
+    "PATH",
+    "TMPDIR",
+    "TZ",
+    "USER",
+)
 """What a replica gets of the daemon's environment; a revision's identity does not cover it."""
 
 MARK = "CELADON_LAUNCH"
@@ -43,6 +55,7 @@ def make_order(shelf: Shelf, run: RunDir, launch: Launch, token: str) -> dict[st
     limits = make_limits(shelf.home, launch.replica, launch.revision.resources)
     log = log_path(shelf.home, run)
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    prune_logs(log.parent, launch.replica.service, {other.replica for other in run_dirs(shelf.home)})
     env = environment(launch, token) | values
     run.write(
         "launch.json",

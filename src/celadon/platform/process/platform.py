@@ -11,7 +11,7 @@ from celadon.domain.facts import Known, ReplicaFact, ReplicaState, Unknown
 from celadon.domain.launch import Launch
 from celadon.domain.names import ReplicaId, ServiceKey
 from celadon.domain.spec import SecretEnv, SecretFile
-from celadon.platform.process.logs import prune_logs, read_logs
+from celadon.platform.process.logs import read_logs
 from celadon.platform.process.order import Shelf
 from celadon.platform.process.replica import Replica, Surroundings
 from celadon.platform.process.rundir import run_dir, run_dirs
@@ -88,8 +88,6 @@ class ProcessPlatform:
         found = self._replicas.get(launch.replica)
         if found is not None and found.state is not ReplicaState.EXITED:
             return
-        service = launch.replica.service
-        prune_logs(self._logs(service), service, {*self._replicas, launch.replica})
         self._spawn((found or self._add(launch.replica)).begin(launch))
 
     def stop(self, replica: ReplicaId, grace_s: float) -> None:

@@ -1,6 +1,7 @@
 """One replica as the daemon watches it: from its order until it has ended, across restarts of the daemon."""
 
 import asyncio
+import errno
 import json
 import math
 import os
@@ -163,7 +164,15 @@ class Replica:
         except OSError as error:
             self._notes["stop"] = f"it stops with the grace it was started with: {error.strerror}"
         self._kill_at = min(self._kill_at, time.monotonic() + grace_s + OVERTIME_S)
-        signal.pidfd_send_signal(self._launcher[1], signal.SIGTERM)
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._launcher is None:
+            return
+        try:
+            signal.pidfd_send_signal(self._launcher[1], number)
+        except ProcessLookupError:
+            return  # It has just ended, which its pidfd tells next.
 
     async def remove(self) -> None:
         """Take an ended replica's files away."""
@@ -201,13 +210,15 @@ class Replica:
             os.close(pidfd)
             self._launcher = None
         _reap(pid)
+        if self._state is ReplicaState.READY:
+            self._enter(ReplicaState.UNREADY)  # It can not serve; taking the record may need a moment.
         await self._ended()
 
     async def _look(self, rhythm: Rhythm) -> float:
         """Look once; returns the seconds until the next look."""
         if self._state is ReplicaState.STOPPING:
-            if time.monotonic() > self._kill_at and self._launcher is not None:
-                signal.pidfd_send_signal(self._launcher[1], signal.SIGKILL)
+            if time.monotonic() > self._kill_at:
+                self._signal(signal.SIGKILL)
             return 1.0
         if self._child is None:
             self._child = self._run.read("child.json")
@@ -310,6 +321,8 @@ class Replica:
 
     async def _never_ran(self, fault: Fault | OSError) -> None:
         why = str(fault)
+        if isinstance(fault, OSError) and fault.errno in {errno.ENOSPC, errno.EDQUOT}:
+            why = f"{why}\n  hint: free some disk space under {self._around.shelf.home}"
         last = Exit(
             code=None,
             at=self._around.now(),
@@ -365,7 +378,7 @@ def spawn(run: RunDir, token: str, order: dict[str, Any]) -> int:
                 str(run.path.resolve()),
                 token,
             ],
-            {},
+            {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ},
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, source, 0),
                 (os.POSIX_SPAWN_OPEN, 1, complaints, flags, 0o600),

@@ -1,0 +1,1 @@
+"""Routing requests: each folder is one kind of proxy behind the `Router` port."""

@@ -1,0 +1,40 @@
+"""Proof that nothing is in flight: no sleep, but two looks that agree."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from celadon.domain.names import Address
+from celadon.traffic.envoy.admin import View
+
+QUIET_S = 0.25
+
+
+@dataclass(slots=True)
+class DrainWatch:
+    """Since when each replica of each cluster has been idle with an unmoved request counter. Monotonic seconds."""
+
+    _idle: dict[tuple[str, Address], tuple[float, int]] = field(default_factory=dict)
+    _quiet: dict[tuple[str, Address], bool] = field(default_factory=dict)
+
+    def look(self, view: View, now: float) -> None:
+        """Takes in what the admin interface shows; clusters it does not show are forgotten."""
+        idle: dict[tuple[str, Address], tuple[float, int]] = {}
+        for cluster, hosts in view.items():
+            for address, host in hosts.items():
+                if host.active:
+                    continue
+                before = self._idle.get((cluster, address))
+                same = before is not None and before[1] == host.requests
+                idle[cluster, address] = before if same and before is not None else (now, host.requests)
+        self._idle = idle
+        self._quiet = {key: now - since >= QUIET_S for key, (since, _) in idle.items()}
+
+    def forget(self, clusters: Iterable[str]) -> None:
+        """Whatever was seen of these was seen before their routes changed, and proves nothing."""
+        gone = set(clusters)
+        self._idle = {key: seen for key, seen in self._idle.items() if key[0] not in gone}
+        self._quiet = {key: seen for key, seen in self._quiet.items() if key[0] not in gone}
+
+    def quiet(self, cluster: str, address: Address) -> bool:
+        """Seen idle twice, 250 ms apart, with nothing new in between."""
+        return self._quiet.get((cluster, address), False)

@@ -1,0 +1,101 @@
+"""Everything that Envoy reads, as one thing that can be published: the tracks of all services and their files."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cattrs
+
+from celadon.domain.goal import Wanted
+from celadon.domain.names import ServiceKey
+from celadon.domain.problem import TransientFault
+from celadon.traffic.envoy.files import XdsFolder, write_durably, write_quickly
+from celadon.traffic.envoy.render import Paths, bootstrap, parts
+from celadon.traffic.envoy.snapshot import Claim, Snapshot, fold
+from celadon.traffic.envoy.track import Kept, Track, prepared, settled
+
+_codec = cattrs.Converter(forbid_extra_keys=True)
+DISK_RETRY_S = 1.0
+
+
+@dataclass(slots=True)
+class Plane:
+    """home: celadon's folder for this Envoy."""
+
+    home: Path
+    tracks: dict[ServiceKey, Track] = field(default_factory=dict)
+    xds: XdsFolder = field(init=False)
+    _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        self.xds = XdsFolder(self.home / "xds")
+
+    @property
+    def paths(self) -> Paths:
+        return Paths(
+            xds=self.home / "xds",
+            access_log=self.home / "access.log",
+            admin_socket=self.home / "admin.sock",
+        )
+
+    @property
+    def bootstrap(self) -> Path:
+        return self.home / "bootstrap.json"
+
+    def open(self, *, same_boot: bool) -> None:
+        """Takes up what lies there. After a reboot nothing of it is true: addresses may be somebody else's."""
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not same_boot:
+            shutil.rmtree(self.home / "xds", ignore_errors=True)
+            shutil.rmtree(self.home / "kept", ignore_errors=True)
+        (self.home / "kept").mkdir(mode=0o700, exist_ok=True)
+        text = json.dumps(bootstrap(self.paths), indent=1) + "\n"
+        if not self.bootstrap.exists() or self.bootstrap.read_text(encoding="utf-8") != text:
+            write_durably(self.bootstrap, text)
+        self.xds.load()
+        for path in sorted((self.home / "kept").glob("[!.]*.json")):
+            kept = _codec.structure(json.loads(path.read_text(encoding="utf-8")), Kept)
+            self.tracks[kept.service] = _resumed(kept)
+
+    def keep(self, track: Track) -> None:
+        """Before the files say it, so that a restarted daemon never knows less than Envoy."""
+        name = f"{track.service.namespace}.{track.service.name}.json"
+        write_quickly(self.home / "kept" / name, json.dumps(_codec.unstructure(track.kept)))
+
+    def snapshot(self) -> Snapshot:
+        return fold(track.claim for track in self.tracks.values())
+
+    def with_targets(self, targets: Iterable[Wanted]) -> Snapshot:
+        """What would be served if these were accepted and everybody else stayed."""
+        wishes = {wanted.service: wanted for wanted in targets}
+        claims = []
+        for service, track in self.tracks.items():
+            target = wishes.get(service)
+            clusters = track.clusters if target is None else prepared((), target)
+            claims.append(Claim(wanted=target or track.kept.published, clusters=clusters))
+        return fold(claims)
+
+    async def publish(self) -> None:
+        """Writes the files whose content changed. Raises TransientFault when the disk does not take them."""
+        async with self._writing:
+            texts = self.xds.changed(parts(self.snapshot(), self.paths))
+            if not texts:
+                return
+            try:
+                await asyncio.to_thread(self.xds.write, texts)
+            except OSError as error:
+                self.xds.forget(texts)
+                what = f"Envoy's files can not be written: {error.strerror}"
+                raise TransientFault(what, f"see the disk of {self.home}", retry_s=DISK_RETRY_S) from error
+
+    async def sweep(self) -> None:
+        """Deletes files that nothing names any more."""
+        async with self._writing:
+            self.xds.retain(part.file for part in parts(self.snapshot(), self.paths))
+
+
+def _resumed(kept: Kept) -> Track:
+    return Track(kept=kept, target=kept.published, clusters=settled(kept.published, kept.leaving))

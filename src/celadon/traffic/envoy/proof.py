@@ -1,0 +1,93 @@
+"""Envoy's own judgement of a structure before it is tried: `--mode validate` on the static rendering."""
+
+import asyncio
+import errno
+import json
+import os
+import re
+import socket
+import tempfile
+from collections.abc import Hashable
+from pathlib import Path
+
+from celadon.domain.goal import Wanted
+from celadon.domain.names import Address
+from celadon.domain.problem import TransientFault
+from celadon.traffic.envoy.render import static
+from celadon.traffic.envoy.snapshot import Snapshot
+
+VALIDATE_S = 20.0
+
+
+async def objection(envoy: Path, snapshot: Snapshot) -> str | None:
+    """Why Envoy would reject this, in its own words; None when it would not."""
+    with tempfile.TemporaryDirectory(prefix="celadon-envoy-") as folder:
+        file = Path(folder) / "static.json"
+        file.write_text(json.dumps(static(snapshot, os.devnull)), encoding="utf-8")
+        process = await asyncio.create_subprocess_exec(
+            *(
+                str(envoy),
+                "--mode",
+                "validate",
+                "-c",
+                str(file),
+                "--log-level",
+                "error",
+                "--disable-hot-restart",
+            ),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(VALIDATE_S):
+                _, said = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise TransientFault(f"envoy --mode validate took over {VALIDATE_S:.0f} s", retry_s=1.0) from None
+    return None if process.returncode == 0 else reason(said.decode(errors="replace"))
+
+
+def reason(log: str) -> str:
+    """The sentence of Envoy's log that says what is wrong, without time, thread and source line."""
+    lines = [line for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if re.search(r"\[(error|critical)\]|rejected|^error", line)] or lines
+    found = errors[-1] if errors else "Envoy gave no reason"
+    for line in errors:
+        if "rror initializing configuration" in line or "rejected" in line:
+            found = line
+    return re.sub(r"^(\[[^\]]*\]\s*)+", "", found).strip()
+
+
+def needs_proof(before: Wanted | None, after: Wanted) -> bool:
+    """Whether more changes than shares and replicas; also when a share goes to a revision without a cluster."""
+    known = {revision for revision, _ in after.endpoints}
+    named = {part.revision for route in after.routes for part in route.split if part.share > 0}
+    return before is None or not named <= known or _structure(before) != _structure(after)
+
+
+def _structure(wanted: Wanted) -> tuple[Hashable, ...]:
+    return (
+        wanted.route,
+        tuple((route.match, route.mirrors) for route in wanted.routes),
+        frozenset(revision for revision, _ in wanted.endpoints),
+        wanted.preview,
+        frozenset(wanted.ready),
+    )
+
+
+def port_taken(address: Address) -> str | None:
+    """Why nobody should listen there, or None. Envoy itself would sit down beside another SO_REUSEPORT listener."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.host, address.port))
+            probe.listen()
+        except OSError as error:
+            hint = "another process listens there; stop it or choose another port in spec/route"
+            if error.errno == errno.EACCES:
+                hint = "ports below 1024 need privileges; choose a higher one in spec/route"
+            return f"can not listen on {address}: {os.strerror(error.errno or 0)} ({hint})"
+    return None

@@ -1,0 +1,322 @@
+"""The `Router` of one machine: one worker per changing service, one look at Envoy twice a second for all."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from celadon.domain.facts import Known, Refused, RouteFacts, Unknown
+from celadon.domain.goal import Wanted
+from celadon.domain.names import Address, ServiceKey
+from celadon.domain.problem import Fault, TransientFault
+from celadon.domain.samples import Cursor, Samples
+from celadon.traffic.envoy import launcher, stats
+from celadon.traffic.envoy.admin import Admin, View
+from celadon.traffic.envoy.confirm import Confirmer, RejectedError
+from celadon.traffic.envoy.drain import DrainWatch
+from celadon.traffic.envoy.files import rotate
+from celadon.traffic.envoy.move import Mover, SupersededError
+from celadon.traffic.envoy.plane import Plane
+from celadon.traffic.envoy.proxy import START_S, Identity, Proxy, find_envoy
+from celadon.traffic.envoy.render import static
+from celadon.traffic.envoy.snapshot import fold
+from celadon.traffic.envoy.track import Kept, Track, serving
+
+LOOK_S = 0.5
+LOOK_SOON_S = 0.13
+"""While something drains: two looks that agree are then at most 400 ms apart."""
+
+BLIND_S = 0.03
+REFUSED_AGAIN_S = 5.0
+
+
+class EnvoyRouter:
+    """Fits `control.ports.Router`. All methods belong to the event loop that ran `start`.
+
+    wake: called with the service whose facts changed. clock: wall time in Unix seconds.
+    """
+
+    def __init__(
+        self, home: Path, wake: Callable[[ServiceKey], None], clock: Callable[[], float] = time.time
+    ) -> None:
+        self._home = home.absolute()
+        self._wake = wake
+        self._clock = clock
+        self._plane = Plane(self._home)
+        self._admin = Admin(self._home / "admin.sock")
+        self._drains = DrainWatch()
+        self._view: Mapping[str, Any] = {}
+        self._reading: stats.Reading | None = None
+        self._source = ""
+        self._seen_at = 0.0
+        self._blind = "Envoy has not been asked yet"
+        self._restarts: tuple[str, ...] = ()
+        self._workers: dict[ServiceKey, asyncio.Task[None]] = {}
+        self._hurry = asyncio.Event()
+        self._looker: asyncio.Task[None] | None = None
+
+    # life
+
+    async def start(self) -> None:
+        """Finds the running Envoy or starts one. Raises Fault when that can not be done."""
+        envoy = find_envoy()
+        self._proxy = Proxy(self._home, envoy, self._plane.bootstrap)
+        self._proxy.check_paths()
+        who = self._proxy.identity()
+        self._plane.open(same_boot=who is None or who.boot == launcher.boot_id())
+        self._confirmer = Confirmer(self._admin, self._proxy, self._plane.xds)
+        self._mover = Mover(
+            self._plane, self._confirmer, envoy, self._look_at, lambda: self._view, self._drains.forget
+        )
+        await self._plane.publish()
+        await self._await_envoy()
+        self._looker = self._begin(self._look_for_ever())
+
+    async def close(self, *, stop_proxy: bool) -> None:
+        """Ends our work; Envoy goes on serving unless it is to be stopped too."""
+        tasks = [*self._workers.values(), *([self._looker] if self._looker else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._admin.close()
+        if stop_proxy:
+            await self._proxy.stop()
+
+    async def _await_envoy(self) -> None:
+        until = time.monotonic() + START_S
+        log_from = self._proxy.log_size()
+        while True:
+            try:
+                await self._keep_launched()
+                await self._look()
+            except TransientFault as fault:
+                if time.monotonic() > until:
+                    said = self._proxy.log_since(log_from).strip().splitlines()[-5:]
+                    raise TransientFault(
+                        "Envoy did not start", "\n".join(said) or fault.what, retry_s=1
+                    ) from fault
+                await asyncio.sleep(0.01)
+            else:
+                return
+
+    async def _keep_launched(self) -> None:
+        if not self._proxy.kept():
+            await asyncio.to_thread(self._proxy.launch)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A bug in a worker is shown as not knowing, and raised where the loop looks."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._blind = f"the router failed: {error!r}"
+            task.get_loop().call_exception_handler({"message": self._blind, "exception": error, "task": task})
+
+    # the port
+
+    def observe(self, service: ServiceKey) -> Known[RouteFacts] | Unknown:
+        """What is in force for one service, as of the last look."""
+        if self._blind:
+            return Unknown(why=self._blind)
+        track = self._plane.tracks.get(service)
+        if track is None:
+            return Known(value=RouteFacts(notes=self._restarts), taken_at=self._seen_at)
+        refused = track.refused is not None and track.refused.wanted == track.target
+        pending = None if track.settled or refused else track.target
+        facts = RouteFacts(
+            confirmed=track.confirmed,
+            pending=pending,
+            refused=track.refused,
+            drained=self._drained(track),
+            notes=(*self._restarts, *track.notes, *self._unrepeatable(service)),
+        )
+        return Known(value=facts, taken_at=self._seen_at)
+
+    def samples(self, service: ServiceKey, since: Cursor) -> Known[Samples] | Unknown:
+        """What was counted after the cursor, as of the last look; an empty cursor begins now."""
+        if self._reading is None:
+            return Unknown(why=self._blind)
+        track = self._plane.tracks.get(service)
+        published = track.kept.published if track is not None else None
+        revisions = [revision for revision, _ in published.endpoints] if published is not None else []
+        return Known(
+            value=stats.samples(self._reading, service, revisions, since), taken_at=self._reading.taken_at
+        )
+
+    def set(self, wanted: Wanted) -> None:
+        """Begins to serve this. The same wish again changes nothing, an older one is refused."""
+        track = self._plane.tracks.setdefault(wanted.service, Track(kept=Kept(service=wanted.service)))
+        if track.target is not None and wanted.stamp < track.target.stamp:
+            why = f"its stamp {wanted.stamp} is older than {track.target.stamp}"
+            track.refused = Refused(wanted=wanted, why=why)
+            return
+        if wanted.same_traffic(track.target):
+            _restamp(track, wanted)
+            if track.refused is None or time.monotonic() - track.refused_at < REFUSED_AGAIN_S:
+                return
+        track.target, track.refused, track.settled = wanted, None, False
+        self._work_on(track)
+
+    def drop(self, service: ServiceKey) -> None:
+        """Begins to serve nothing for this service; what is in flight finishes."""
+        track = self._plane.tracks.get(service)
+        if track is None or (track.target is None and track.settled):
+            return
+        track.target, track.refused, track.settled = None, None, False
+        self._work_on(track)
+
+    def export(self, services: Iterable[ServiceKey]) -> str:
+        """One static Envoy file (YAML) that serves what is served now, without celadon."""
+        tracks = [self._plane.tracks[service] for service in services if service in self._plane.tracks]
+        whole = static(fold(track.claim for track in tracks), "/dev/stdout")
+        return yaml.safe_dump(whole, sort_keys=False, width=110)
+
+    # work
+
+    def _work_on(self, track: Track) -> None:
+        running = self._workers.get(track.service)
+        if running is None or running.done():
+            self._workers[track.service] = self._begin(self._work(track))
+
+    async def _work(self, track: Track) -> None:
+        """Until there is nothing left to do for this service."""
+        while True:
+            try:
+                if not track.settled and track.refused is None:
+                    await self._mover.bring(track, track.target)
+                elif idle := self._idle(track):
+                    await self._mover.tidy(track, idle)
+                else:
+                    return
+                self._told(track)
+            except SupersededError:
+                continue
+            except RejectedError as rejected:
+                self._refuse(track, rejected.why)
+            except TransientFault as fault:
+                track.notes = (str(fault),)
+                await asyncio.sleep(fault.retry_s)
+
+    def _told(self, track: Track) -> None:
+        track.notes = ()
+        self._seen_at = self._clock()
+        self._hurry.set()
+        self._wake(track.service)
+
+    def _refuse(self, track: Track, why: str) -> None:
+        assert track.target is not None, "nothing can be refused about serving nothing"
+        track.refused, track.refused_at = Refused(wanted=track.target, why=why), time.monotonic()
+        self._wake(track.service)
+
+    # looking
+
+    async def _look_for_ever(self) -> None:
+        for track in self._plane.tracks.values():
+            self._work_on(track)
+        while True:
+            pause_s = LOOK_SOON_S if any(map(self._undrained, self._plane.tracks.values())) else LOOK_S
+            try:
+                await self._keep_launched()
+                await self._look()
+                await self._rotate()
+            except Fault as fault:
+                self._lose_sight(fault.what)
+                pause_s = BLIND_S
+            self._hurry.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._hurry.wait()
+
+    def _lose_sight(self, why: str) -> None:
+        if not self._blind:
+            self._blind = why
+            for service in self._plane.tracks:
+                self._wake(service)
+
+    async def _look(self) -> None:
+        who = self._proxy.identity()
+        if who is None or not who.alive:
+            raise TransientFault("Envoy is not running; it is being started", retry_s=BLIND_S)
+        found = await self._admin.samples()
+        view = await self._admin.view()
+        now = self._clock()
+        if who.source != self._source:
+            self._meet(who)
+        self._reading = stats.read(found, who.source, now)
+        self._take(view)
+        self._seen_at, self._blind = now, ""
+
+    def _meet(self, who: Identity) -> None:
+        """Another run of Envoy than the one we knew: nothing is confirmed until it shows it itself."""
+        if self._source:
+            self._restarts = (f"Envoy was restarted: {who.last_exit or 'its last run ended'}",)
+        self._source = who.source
+        self._confirmer.forget()
+        for track in self._plane.tracks.values():
+            track.confirmed, track.settled = None, False
+            track.target = track.target if track.refused is None else track.kept.published
+            self._work_on(track)
+
+    async def _look_at(self, clusters: frozenset[str]) -> View:
+        view = await self._admin.view(clusters)
+        self._view = {**self._view, **view}
+        return view
+
+    def _take(self, view: View) -> None:
+        before = {service: self._drained(track) for service, track in self._plane.tracks.items()}
+        self._view = view
+        self._drains.look(view, time.monotonic())
+        for service, track in self._plane.tracks.items():
+            if self._idle(track) and (track.settled or track.refused):
+                self._work_on(track)
+            if self._drained(track) != before[service]:
+                self._wake(service)
+
+    def _drained(self, track: Track) -> frozenset[Address]:
+        """Nothing is drained before the routes that leave it out are known to be in force."""
+        if track.confirmed is None and not (track.settled and track.target is None):
+            return frozenset()
+        wishes = (track.confirmed, track.kept.published, track.target)
+        busy = {address for wanted in wishes for _, address in serving(wanted)}
+        pairs = [(c.name, e.address) for c in track.clusters if not c.preview for e in c.endpoints]
+        busy |= {address for name, address in pairs if not self._drains.quiet(name, address)}
+        return frozenset({address for _, address in pairs} | set(track.kept.gone)) - busy
+
+    def _undrained(self, track: Track) -> bool:
+        """Whether somebody may be waiting for a replica to become idle."""
+        reached = serving(track.confirmed)
+        pairs = [(c.name, e.address) for c in track.clusters if not c.preview for e in c.endpoints]
+        return any(pair not in reached and not self._drains.quiet(*pair) for pair in pairs)
+
+    def _idle(self, track: Track) -> frozenset[tuple[str, Address]]:
+        """Replicas taken out that have nothing in flight, and so can go for good."""
+        leaving = [(c.name, e.address) for c in track.kept.leaving for e in c.endpoints]
+        return frozenset(pair for pair in leaving if self._drains.quiet(*pair))
+
+    def _unrepeatable(self, service: ServiceKey) -> tuple[str, ...]:
+        tallies = self._reading.tallies.get(service, {}) if self._reading is not None else {}
+        count = sum(tally.unrepeatable for tally in tallies.values())
+        return (f"{count} requests were too large to be repeated",) if count else ()
+
+    async def _rotate(self) -> None:
+        """One old access log is kept. Without the daemon nobody rotates."""
+        if await asyncio.to_thread(rotate, Path(self._plane.paths.access_log)):
+            await self._admin.reopen_logs()
+
+
+def _restamp(track: Track, wanted: Wanted) -> None:
+    """The same traffic under a newer stamp: nothing moves, but facts name the newest wish."""
+    track.target = wanted
+    if wanted.same_traffic(track.confirmed):
+        track.confirmed = wanted
+    if wanted.same_traffic(track.kept.published):
+        track.kept = replace(track.kept, published=wanted)
+    if track.refused is not None and wanted.same_traffic(track.refused.wanted):
+        track.refused = replace(track.refused, wanted=wanted)

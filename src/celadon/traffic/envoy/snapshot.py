@@ -1,0 +1,196 @@
+"""What one Envoy should serve for all services together: a pure fold of the wish of each."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from celadon.domain.goal import Endpoint, Match, Route, Wanted
+from celadon.domain.names import Address, RevisionId, ServiceKey
+from celadon.domain.plan import FULL
+from celadon.domain.spec import Retry, RetryWhen
+
+LOOPBACK = "127.0.0.1"
+"""Where previews listen, whatever the route's own host is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """The replicas of one revision as one target. ready None: nobody asks after their health (a preview)."""
+
+    service: ServiceKey
+    revision: RevisionId
+    ready: str | None
+    endpoints: tuple[Endpoint, ...] = ()
+
+    @property
+    def preview(self) -> bool:
+        return self.ready is None
+
+    @property
+    def name(self) -> str:
+        """Stable and readable; service names hold neither slashes nor dots, so that it is unique and a file name."""
+        plain = f"{self.service.namespace}/{self.service.name}/{self.revision}"
+        return f"preview/{plain}" if self.preview else plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One cluster's share of a rule's requests, out of 10,000."""
+
+    cluster: str
+    revision: RevisionId
+    share: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Requests for `hostnames` under `prefix` that satisfy `match` are drawn among `split`."""
+
+    hostnames: tuple[str, ...]
+    prefix: str
+    match: Match
+    split: tuple[Target, ...]
+    mirrors: tuple[Target, ...]
+    timeout_s: float | None
+    retry: Retry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Everything behind one listener. preview: answers stay out of the samples and of the drain."""
+
+    name: str
+    address: Address
+    preview: bool
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Tables by name and clusters by name, each name once."""
+
+    tables: tuple[Table, ...] = ()
+    clusters: tuple[Cluster, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One service's part: what its routes are, and every cluster that has to be there (more than routes name)."""
+
+    wanted: Wanted | None
+    clusters: tuple[Cluster, ...]
+
+
+def cluster_name(service: ServiceKey, revision: RevisionId) -> str:
+    return f"{service.namespace}/{service.name}/{revision}"
+
+
+def listener_name(wanted: Wanted) -> str:
+    return str(Address(host=wanted.route.host, port=wanted.route.port))
+
+
+def preview_name(service: ServiceKey) -> str:
+    return f"preview/{service.namespace}/{service.name}"
+
+
+def clusters_of(wanted: Wanted) -> tuple[Cluster, ...]:
+    """The clusters that a wish names itself: one per revision, one more for the preview."""
+    ready = dict(wanted.ready)
+    named = [
+        Cluster(
+            service=wanted.service,
+            revision=revision,
+            ready=ready.get(revision, "/"),
+            endpoints=tuple(sorted(points)),
+        )
+        for revision, points in wanted.endpoints
+    ]
+    shown = [
+        Cluster(service=wanted.service, revision=c.revision, ready=None, endpoints=c.endpoints)
+        for c in named
+        if c.revision == wanted.preview
+    ]
+    return tuple(named + shown)
+
+
+def fold(claims: Iterable[Claim]) -> Snapshot:
+    """All services in one. Order of the claims does not matter."""
+    claims = list(claims)
+    wishes = sorted((c.wanted for c in claims if c.wanted is not None), key=lambda w: w.service)
+    by_listener: dict[str, list[Wanted]] = defaultdict(list)
+    for wanted in wishes:
+        by_listener[listener_name(wanted)].append(wanted)
+    tables = [_table(name, wishes) for name, wishes in by_listener.items()]
+    tables += [_preview(wanted) for wanted in wishes]
+    clusters = {cluster.name: cluster for claim in claims for cluster in claim.clusters}
+    return Snapshot(
+        tables=tuple(sorted(tables, key=lambda t: t.name)),
+        clusters=tuple(clusters[name] for name in sorted(clusters)),
+    )
+
+
+def clash(wanted: Wanted, others: Iterable[Wanted]) -> str | None:
+    """Why a wish can not stand beside the others, or None: no request may belong to two services."""
+    mine = {(listener_name(wanted), host.lower(), wanted.route.prefix) for host in wanted.route.hostnames}
+    for other in others:
+        if other.service == wanted.service:
+            continue
+        for listener, host, prefix in mine:
+            if listener != listener_name(other) or prefix != other.route.prefix:
+                continue
+            if host in {h.lower() for h in other.route.hostnames}:
+                return f"{listener}{prefix} for hostname {host} already belongs to service {other.service}"
+        ports = {wanted.route.preview_port, wanted.route.port} & {other.route.preview_port}
+        if ports or wanted.route.preview_port == other.route.port:
+            port = ports.pop() if ports else wanted.route.preview_port
+            return f"port {port} already belongs to service {other.service}"
+    return None
+
+
+def _table(name: str, wishes: list[Wanted]) -> Table:
+    route = wishes[0].route
+    return Table(
+        name=name,
+        address=Address(host=route.host, port=route.port),
+        preview=False,
+        rules=tuple(_rule(wanted, route) for wanted in wishes for route in wanted.routes),
+    )
+
+
+def _rule(wanted: Wanted, route: Route) -> Rule:
+    shares: dict[RevisionId, int] = defaultdict(int)
+    for part in route.split:
+        shares[part.revision] += part.share
+    return Rule(
+        hostnames=wanted.route.hostnames,
+        prefix=wanted.route.prefix,
+        match=route.match,
+        split=tuple(_target(wanted, revision, share) for revision, share in shares.items() if share > 0),
+        mirrors=tuple(_target(wanted, m.revision, m.share) for m in route.mirrors if m.share > 0),
+        timeout_s=wanted.route.timeout_s,
+        retry=wanted.route.retry,
+    )
+
+
+def _target(wanted: Wanted, revision: RevisionId, share: int) -> Target:
+    return Target(cluster=cluster_name(wanted.service, revision), revision=revision, share=share)
+
+
+def _preview(wanted: Wanted) -> Table:
+    green = wanted.preview
+    name = f"preview/{cluster_name(wanted.service, green)}" if green is not None else ""
+    rule = Rule(
+        hostnames=("*",),
+        prefix="/",
+        match=Match(),
+        split=(Target(cluster=name, revision=green, share=FULL),) if green is not None else (),
+        mirrors=(),
+        timeout_s=None,
+        retry=Retry(when=RetryWhen.NEVER),
+    )
+    return Table(
+        name=preview_name(wanted.service),
+        address=Address(host=LOOPBACK, port=wanted.route.preview_port),
+        preview=True,
+        rules=(rule,) if green is not None else (),
+    )

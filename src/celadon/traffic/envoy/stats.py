@@ -1,0 +1,134 @@
+"""Samples from Envoy's own counters: cumulative, so that nothing is lost between two looks."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from celadon.domain.names import RevisionId, ServiceKey
+from celadon.domain.samples import Counts, Cursor, Samples
+
+_NAME = re.compile(r"celadon\.(requests|errors|latency)\.cluster\.([^/]+)/([^/]+)/([^/]+)")
+_ABANDONED = re.compile(r"cluster\.([^/]+)/([^/]+)/([^/.]+)\.retry_or_shadow_abandoned")
+
+
+@dataclass(slots=True)
+class Tally:
+    """Since this Envoy started. latency: answers at or below each bound in microseconds."""
+
+    requests: int = 0
+    errors: int = 0
+    latency: dict[int, int] = field(default_factory=dict)
+    unrepeatable: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One look at all services. source: which run of Envoy counted."""
+
+    source: str
+    taken_at: float
+    tallies: Mapping[ServiceKey, Mapping[RevisionId, Tally]]
+
+
+def read(found: Mapping[str, Any], source: str, taken_at: float) -> Reading:
+    """Takes the admin interface's JSON apart."""
+    tallies: dict[ServiceKey, dict[RevisionId, Tally]] = {}
+    for name, stat in _flat(found):
+        match = _NAME.fullmatch(name) or _ABANDONED.fullmatch(name)
+        if match is None:
+            continue
+        namespace, service, revision = match.groups()[-3:]
+        of_service = tallies.setdefault(ServiceKey(namespace=namespace, name=service), {})
+        _add(of_service.setdefault(RevisionId(revision), Tally()), match, stat)
+    return Reading(source=source, taken_at=taken_at, tallies=tallies)
+
+
+def _flat(found: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    for stat in found.get("stats", ()):
+        if "name" in stat:
+            yield stat["name"], stat
+        histograms = stat.get("histograms", ())
+        for histogram in histograms if isinstance(histograms, list) else ():
+            yield histogram["name"], histogram
+
+
+def _add(tally: Tally, match: re.Match[str], stat: Mapping[str, Any]) -> None:
+    kind = match.group(1) if match.re is _NAME else "unrepeatable"
+    if kind == "latency":
+        tally.latency = {round(b["upper_bound"]): int(b["cumulative"]) for b in stat["buckets"]}
+    else:
+        setattr(tally, kind, int(stat["value"]))
+
+
+def samples(reading: Reading, service: ServiceKey, routed: Iterable[RevisionId], since: Cursor) -> Samples:
+    """What was counted after `since`. An empty cursor begins now.
+
+    When another run of Envoy wrote the cursor, everything this run counted is new and the rest is lost.
+    """
+    tallies = reading.tallies.get(service, {})
+    revisions = sorted({*tallies, *routed})
+    now: Cursor = ((reading.source, _position(tallies)),)
+    if not since:
+        return Samples(cursor_from=now, cursor_to=now, counts=tuple(Counts(revision=r) for r in revisions))
+    before = _tallies(dict(since).get(reading.source))
+    known = reading.source in dict(since)
+    forward = (
+        all(_grew(before.get(r, Tally()), t) for r, t in tallies.items()) and before.keys() <= tallies.keys()
+    )
+    start = before if known and forward else {}
+    counts = tuple(_counts(r, start.get(r, Tally()), tallies.get(r, Tally())) for r in revisions)
+    return Samples(cursor_from=since, cursor_to=now, counts=counts, complete=known and forward)
+
+
+def _grew(before: Tally, after: Tally) -> bool:
+    return before.requests <= after.requests and before.errors <= after.errors
+
+
+def _counts(revision: RevisionId, before: Tally, after: Tally) -> Counts:
+    """Counters are read one after the other while requests go on, so errors may be ahead by a request."""
+    requests = after.requests - before.requests
+    grown = [
+        (bound / 1000, max(0, n - _at(before.latency, bound))) for bound, n in sorted(after.latency.items())
+    ]
+    return Counts(
+        revision=revision,
+        requests=requests,
+        errors=min(requests, after.errors - before.errors),
+        latency=tuple(_rising(grown)),
+    )
+
+
+def _at(latency: Mapping[int, int], bound: int) -> int:
+    """A cursor holds a histogram by its steps: any bound has the count of the last step at or below it."""
+    return max((count for step, count in latency.items() if step <= bound), default=0)
+
+
+def _rising(grown: Iterable[tuple[float, int]]) -> Iterable[tuple[float, int]]:
+    most = 0
+    for bound, count in grown:
+        most = max(most, count)
+        yield bound, most
+
+
+def _position(tallies: Mapping[RevisionId, Tally]) -> str:
+    """The counters themselves. Of a histogram only the bounds where it rises."""
+    whole = {}
+    for revision, tally in sorted(tallies.items()):
+        steps, last = [], 0
+        for bound, count in sorted(tally.latency.items()):
+            if count != last:
+                steps.append([bound, count])
+                last = count
+        whole[revision] = [tally.requests, tally.errors, steps]
+    return json.dumps(whole, separators=(",", ":"))
+
+
+def _tallies(position: str | None) -> dict[RevisionId, Tally]:
+    if position is None:
+        return {}
+    found: dict[RevisionId, Tally] = {}
+    for revision, (requests, errors, steps) in json.loads(position).items():
+        found[RevisionId(revision)] = Tally(requests=requests, errors=errors, latency=dict(steps))
+    return found

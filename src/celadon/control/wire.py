@@ -1,0 +1,74 @@
+"""Assembly: the only place that knows which adapter stands behind which port."""
+
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from celadon.control.apply import Effects
+from celadon.control.engine import Engine
+from celadon.domain.names import ServiceKey
+from celadon.observe.golden import GoldenProber
+from celadon.platform.process import ProcessPlatform
+from celadon.store.fold import next_epoch
+from celadon.store.journal import SqliteJournal
+from celadon.store.lock import hold
+from celadon.store.models import ModelStore
+from celadon.traffic.envoy import EnvoyRouter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """One machine's celadon: the engine, and the adapters that doors reach through it."""
+
+    home: Path
+    engine: Engine
+    journal: SqliteJournal
+    models: ModelStore
+    platform: ProcessPlatform
+    router: EnvoyRouter
+
+
+@asynccontextmanager
+async def daemon(home: Path) -> AsyncIterator[Daemon]:
+    """Everything of one machine, running until the context is left. Replicas and Envoy outlive it.
+
+    home: a folder of its owner's alone; created when it is not there. Raises Fault when another daemon has it.
+    """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.chmod(home, 0o700)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(hold(home / "daemon.lock"))
+        journal = stack.enter_context(closing(SqliteJournal(home / "journal.db")))
+        engines: list[Engine] = []
+
+        def wake(service: ServiceKey) -> None:
+            for engine in engines:
+                engine.wake(service)
+
+        def wake_all() -> None:
+            for engine in engines:
+                for service in engine.services():
+                    engine.wake(service)
+
+        models = ModelStore(home, wake_all)
+        await models.start()
+        stack.push_async_callback(models.close)
+        platform = ProcessPlatform(home, wake, time.time)
+        await platform.open()
+        stack.push_async_callback(platform.close)
+        router = EnvoyRouter(home / "envoy", wake)
+        await router.start()
+        stack.push_async_callback(router.close, stop_proxy=False)
+        prober = GoldenProber(wake)
+        stack.push_async_callback(prober.close)
+        effects = Effects(platform=platform, router=router, sources=models, prober=prober)
+        engine = Engine(journal, effects)
+        engines.append(engine)
+        engine.start(next_epoch(0, time.time()))
+        stack.push_async_callback(engine.close)
+        yield Daemon(
+            home=home, engine=engine, journal=journal, models=models, platform=platform, router=router
+        )

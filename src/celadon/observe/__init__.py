@@ -1,0 +1,1 @@
+"""Independent sources of facts: what nobody else reports is asked here."""

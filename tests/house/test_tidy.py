@@ -26,6 +26,7 @@ BANNED = {
 }  # fmt: skip
 FOREIGN = {
     "doors/api": {"app", "application"},
+    "doors/demo": {"weight"},
     "serving": {"app", "application"},
     "store": {"application"},
     "traffic/envoy": {"weight", "region", "manager"},

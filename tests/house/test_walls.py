@@ -13,7 +13,7 @@ LINT = Path(sys.executable).parent / "lint-imports"
 
 
 def lint(folder):
-    """The exit status and the report of import-linter over the package under `folder`."""
+    """The exit status and the report, in one line, of import-linter over the package under `folder`."""
     done = subprocess.run(
         [LINT, "--no-cache", "--config", ROOT / ".importlinter"],
         cwd=folder,
@@ -23,7 +23,7 @@ def lint(folder):
         timeout=60,
         check=False,
     )
-    return done.returncode, done.stdout + done.stderr
+    return done.returncode, " ".join((done.stdout + done.stderr).split())
 
 
 def test_the_walls_of_the_house_stand():

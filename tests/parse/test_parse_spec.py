@@ -21,6 +21,7 @@ from celadon.domain.spec import (
     ServiceSpec,
     Serving,
 )
+from celadon.parse.defaults import explain
 from celadon.parse.spec import load_text, read_documents, read_text
 
 ISSUE = """\
@@ -212,6 +213,25 @@ def test_two_services_that_claim_one_route_are_refused():
 def test_two_services_of_one_name_are_refused():
     (problem,) = problems(model(), model(route={"port": 9}))
     assert problem.path == "f.yaml#2/metadata/name"
+
+
+def test_documents_nested_beyond_reason_are_refused():
+    deep = {}
+    for _ in range(5000):
+        deep = {"env": [deep]}
+    (problem,) = problems(model(env=deep))
+    assert problem == Problem(path="f.yaml#1", found="is nested too deep for a service")
+
+
+def test_what_is_explained_reads_as_a_person_would_write_it():
+    given = model(resources={"memory": "1.5Gi"}, release={"watch": {"maxErrorPercent": 7}}, replicas=2)
+    (spec,) = read_documents([given], "f.yaml")
+    shown = {path: (value, is_default) for path, value, is_default in explain(spec)}
+    assert shown["spec/resources/memory"] == ("1536Mi", False)
+    assert shown["spec/release/watch/maxErrorPercent"] == (7, False)
+    assert shown["spec/replicas"] == (2, False)
+    assert shown["spec/route/previewPort"] == (18080, True)
+    assert shown["spec/route/retry/when"] == ("reset", True)
 
 
 def test_secrets_and_env_have_one_order_however_they_are_written():

@@ -38,6 +38,8 @@ HOLD_S = 3600.0
 PREVIEW_PORT_OFFSET = 10_000
 PORT_MAX = 65_535
 
+MEMORY_UNITS = ((2**40, "Ti"), (2**30, "Gi"), (2**20, "Mi"), (2**10, "Ki"))
+
 Explained = tuple[str, Any, bool]
 """A path as `spec/route/port`, the value as a person would write it, and whether it is the default."""
 
@@ -84,8 +86,15 @@ def _runtime(spec: ServiceSpec) -> Iterator[Explained]:
     yield _one("spec/secrets", {name: _place(secret) for name, secret in spec.secrets}, {})
     yield ("spec/ready", spec.ready, isinstance(spec.source, ModelSource))
     yield _one("spec/resources/cpus", spec.resources.cpus, None)
-    yield _one("spec/resources/memory", spec.resources.memory_bytes, None)
+    yield _one("spec/resources/memory", _memory(spec.resources.memory_bytes), None)
     yield _one("spec/replicas", _count(spec.replicas), REPLICAS)
+
+
+def _memory(size: int | None) -> str | None:
+    if size is None:
+        return None
+    power, unit = next(((power, unit) for power, unit in MEMORY_UNITS if size % power == 0), (1, " bytes"))
+    return f"{size // power}{unit}"
 
 
 def _place(secret: Any) -> dict[str, str]:
@@ -117,7 +126,7 @@ def _release(spec: ServiceSpec) -> Iterator[Explained]:
     yield _one("spec/release/proveSeconds", release.prove_s, PROVE_S)
     yield _one("spec/release/watch/seconds", watch.watch_s, WATCH_S)
     yield _one("spec/release/watch/minRequests", watch.requests_min, REQUESTS_MIN)
-    yield _one("spec/release/watch/maxErrorPercent", watch.error_share_max * 100, ERROR_PERCENT_MAX)
+    yield _one("spec/release/watch/maxErrorPercent", round(watch.error_share_max * 100, 9), ERROR_PERCENT_MAX)
     yield _one("spec/release/watch/maxLatencyMsP95", watch.latency_ms_p95_max, LATENCY_MS_P95_MAX)
     yield _one("spec/release/watch/deadlineSeconds", watch.deadline_s, DEADLINE_S)
     yield _one("spec/release/watch/onDeadline", watch.on_deadline.value, ON_DEADLINE)

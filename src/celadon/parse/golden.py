@@ -13,6 +13,7 @@ from celadon.domain.names import ServiceKey
 from celadon.domain.problem import Problem, ProblemsError
 from celadon.parse.complaint import complaint, show
 from celadon.parse.shape import Shape, UrlPath
+from celadon.parse.text import too_deep
 
 TEXT_BYTES_MAX = 64 * 1024 * 1024
 REQUESTS_MAX = 10_000
@@ -151,7 +152,7 @@ def _line(line: str, number: int, path_default: str | None) -> GoldenRequest | F
         return [("", str(error), "")]
     if not isinstance(value, dict):
         return [("", "is not a JSON object", '{"body": ..., "expect": {...}}')]
-    if _depth(value) > DEPTH_MAX:
+    if too_deep(value, DEPTH_MAX):
         return [("", "is nested too deep", "")]
     if isinstance(value.get("expect"), dict):
         value = {**value, "expect": [value["expect"]]}
@@ -233,17 +234,3 @@ def _float(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{text[:60]} is too large a number")
     return value
-
-
-def _depth(value: Any) -> int:
-    deepest, level = 0, [value]
-    while level:
-        deepest += 1
-        if deepest > DEPTH_MAX:
-            return deepest
-        level = [
-            inner
-            for item in level
-            for inner in (item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
-        ]
-    return deepest

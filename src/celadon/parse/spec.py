@@ -67,6 +67,8 @@ def _read(documents: Sequence[text.Document], where: str, before: list[Problem])
 
 def _one(document: text.Document) -> tuple[ServiceSpec | None, list[Complaint]]:
     """The spec (None when its shape is wrong) and everything that is wrong with it."""
+    if text.too_deep(document.value, text.DEPTH_MAX):
+        return None, [((), "is nested too deep for a service", "")]
     value, complaints = meaning.empty(document.value)
     complaints = [*document.problems, *complaints]
     if not isinstance(value, dict):

@@ -54,6 +54,21 @@ class _Composer(yaml.SafeLoader):
         return node
 
 
+def too_deep(value: Any, most: int) -> bool:
+    """Whether lists and mappings are nested more than `most` deep; asks without going that deep itself."""
+    level = [value]
+    for _ in range(most + 1):
+        inside = [
+            item.values() if isinstance(item, dict) else item
+            for item in level
+            if isinstance(item, dict | list)
+        ]
+        level = [inner for items in inside for inner in items]
+        if not level:
+            return False
+    return True
+
+
 def load(text: str, where: str) -> tuple[list[Document], list[Problem]]:
     """All documents that can be read, and the problem that stopped reading, if one did."""
     if len(text.encode("utf-8", "surrogatepass")) > TEXT_BYTES_MAX:

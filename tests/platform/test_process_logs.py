@@ -93,6 +93,21 @@ def test_a_replica_goes_on_when_its_output_is_endless_binary_noise(workshop):
     workshop.run(story)
 
 
+def test_a_full_disk_costs_lines_and_never_the_replica(workshop):
+    async def story(shop):
+        platform = await shop.platform()
+        what = launch(server("for n in range(100): print('line', n)"))
+        log = shop.home / "logs" / "default" / "ranker" / f"{what.replica.revision}-0.log"
+        log.parent.mkdir(parents=True)
+        log.symlink_to("/dev/full")
+        platform.start(what)
+        fact = await until_state(platform, READY)
+        platform.stop(fact.id, 5.0)
+        await until_none(platform)
+
+    workshop.run(story)
+
+
 def test_only_the_latest_logs_of_ended_replicas_are_kept(tmp_path):
     for number in range(KEPT_MAX + 5):
         (tmp_path / f"{number:012x}-0.log").write_text("x")

@@ -47,13 +47,17 @@ def test_live_side_by_side(other):
     assert clashes(route(), other) is None
 
 
+def test_a_slash_at_the_end_of_a_prefix_makes_no_other_route():
+    assert "both claim" in clashes(route(prefix="/a"), route(preview=1, prefix="/a/"))
+
+
 ROUTES = st.builds(
     route,
     port=st.integers(1, 4),
     preview=st.integers(5, 8) | st.integers(1, 4),
     host=st.sampled_from(["127.0.0.1", "0.0.0.0", "10.0.0.1", "::", "::1"]),
     hostnames=st.lists(st.sampled_from(["*", "a", "b"]), min_size=1, unique=True).map(tuple),
-    prefix=st.sampled_from(["/", "/a"]),
+    prefix=st.sampled_from(["/", "/a", "/a/"]),
 )
 
 

@@ -30,7 +30,7 @@ def hosts_overlap(a: str, b: str) -> bool:
 
 def _same_listener(a: RouteSpec, b: RouteSpec) -> str | None:
     shared = [name for name in b.hostnames if name in a.hostnames]
-    if shared and a.prefix == b.prefix:
+    if shared and a.prefix.rstrip("/") == b.prefix.rstrip("/"):
         return f"both claim {shared[0]}{b.prefix} on {b.host} port {b.port}"
     if a.preview_port == b.preview_port:
         return f"preview port {b.preview_port} is the preview port of both"

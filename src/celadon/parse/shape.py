@@ -144,7 +144,7 @@ class Route(Shape):
     hostnames: Annotated[list[Hostname], Field(min_length=1, max_length=100)] = list(defaults.HOSTNAMES)
     """Host names of the requests that are meant: `*`, a name, or `*.` and a name."""
     prefix: Prefix = defaults.PREFIX
-    """Beginning of the paths that are meant."""
+    """Beginning of the paths that are meant, in whole segments."""
     preview_port: Port | None = None
     """Port on loopback that always reaches green."""
     timeout_seconds: Seconds | None = None

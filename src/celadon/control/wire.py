@@ -1,6 +1,5 @@
 """Assembly: the only place that knows which adapter stands behind which port."""
 
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
@@ -35,10 +34,8 @@ class Daemon:
 async def daemon(home: Path) -> AsyncIterator[Daemon]:
     """Everything of one machine, running until the context is left. Replicas and Envoy outlive it.
 
-    home: a folder of its owner's alone; created when it is not there. Raises Fault when another daemon has it.
+    home: a folder of its owner's alone, which is there. Raises Fault when another daemon has it.
     """
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.chmod(home, 0o700)
     async with AsyncExitStack() as stack:
         stack.enter_context(hold(home / "daemon.lock"))
         journal = stack.enter_context(closing(SqliteJournal(home / "journal.db")))

@@ -79,6 +79,14 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """One step that a tick took on its way to where it came to rest. phase None: no release moved."""
+
+    phase: Phase | None
+    because: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Predecessor:
     """The revision that was live before, kept ready for an instant way back. since: wall time of promotion."""
 

@@ -87,7 +87,12 @@ def _promote(memory: Memory, release: Release, wall: float) -> tuple[Memory, Rea
     if release.phase in {Phase.WATCHING, Phase.HOLDING}:
         if release.stage + 1 == len(release.plan.stages):
             return end(
-                memory, release, Outcome.PROMOTED, because(Code.PROMOTED_BY_PERSON), wall=wall, cause=Cause.PERSON
+                memory,
+                release,
+                Outcome.PROMOTED,
+                because(Code.PROMOTED_BY_PERSON),
+                wall=wall,
+                cause=Cause.PERSON,
             )
         release = replace(release, stage=release.stage + 1, dwelt_s=0.0)
         release = replace(release, passed_gates=release.passed_gates | {release.stage})

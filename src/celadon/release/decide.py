@@ -10,7 +10,7 @@ from celadon.domain.goal import Route
 from celadon.domain.headroom import Headroom
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because
-from celadon.domain.release import Phase
+from celadon.domain.release import Phase, Taken
 from celadon.domain.verdict import Verdict
 from celadon.release import prepare, watch
 from celadon.release.commands import answer
@@ -25,6 +25,7 @@ STEPS_MAX = 12
 class Choice:
     """What was decided. memory: as it shall be remembered, without the goal that follows from it.
 
+    because: of the last step, or what is waited for. steps: those before the last, when one tick took several.
     handled: seqs of the commands this tick answered. routes: the split that the position asks for.
     """
 
@@ -32,28 +33,38 @@ class Choice:
     because: Reason
     handled: tuple[int, ...]
     routes: tuple[Route, ...]
+    steps: tuple[Taken, ...] = ()
 
 
 def decide(memory: Memory, facts: Facts, verdict: Verdict | None, headroom: Headroom, now: Now) -> Choice:
     """One decision. verdict: what the judge says about the stage in `memory`, None when nothing is judged."""
-    after, why = memory, because(Code.STEADY)
+    after = memory
     handled: tuple[int, ...] = ()
+    taken: list[Taken] = []
     answered = answer(after, now.wall)
     if answered is not None:
-        after, why, handled = answered.memory, answered.because, answered.handled
+        after, handled = answered.memory, answered.handled
+        taken.append(_taken(after, answered.because))
     seen = Seen(facts=facts, verdict=verdict, headroom=headroom, now=now)
-    after = _dwell(after, seen)
+    after, waits = _dwell(after, seen), because(Code.STEADY)
     for _ in range(STEPS_MAX):
         step = _advance(after, seen)
-        if step is None or (step.memory == after and answered is not None):
+        if step is None or step.memory == after:
+            waits = step.because if step else waits
             break
-        moved = step.memory != after
-        after, why = step.memory, step.because
-        if not moved:
-            break
+        after = step.memory
+        taken.append(_taken(after, step.because))
     else:
         raise AssertionError(f"{after.service}: a tick that never comes to rest")
-    return Choice(memory=after, because=why, handled=handled, routes=routes(after, facts))
+    *steps, last = taken or [Taken(phase=None, because=waits)]
+    return Choice(
+        memory=after, because=last.because, handled=handled, routes=routes(after, facts), steps=tuple(steps)
+    )
+
+
+def _taken(memory: Memory, why: Reason) -> Taken:
+    phase = memory.release.phase if memory.release else Phase.ENDED if memory.last else None
+    return Taken(phase=phase, because=why)
 
 
 def _dwell(memory: Memory, seen: Seen) -> Memory:

@@ -1,6 +1,6 @@
 """What the journal means: records in, memory out. Nothing here touches a disk."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache
 from typing import Any, assert_never, get_type_hints
@@ -10,6 +10,7 @@ from celadon.domain.goal import Stamp
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Reason
 from celadon.domain.record import FORMAT, Kind, Record
+from celadon.domain.release import Taken
 from celadon.store.codec import DecodeError, decode, encode
 
 KEPT_BY_THE_JOURNAL = frozenset({"service", "seq", "epoch", "commands"})
@@ -97,8 +98,10 @@ def _types() -> Mapping[str, Any]:
     }
 
 
-def tick_body(before: Memory, after: Memory, reason: Reason) -> dict[str, Any]:
+def tick_body(before: Memory, after: Memory, reason: Reason, steps: Sequence[Taken] = ()) -> dict[str, Any]:
     """What a tick writes: the fields it changed, why, the release it was about, and the commands it answered.
+
+    steps: those it took before the last one, which `reason` speaks of; left out when there were none.
 
     A goal that changed is stamped with the place of this record; one that only looks stamped keeps its old stamp.
     """
@@ -113,6 +116,7 @@ def tick_body(before: Memory, after: Memory, reason: Reason) -> dict[str, Any]:
     return {
         "set": changed,
         "reason": encode(reason),
+        **({"steps": [encode(step) for step in steps]} if steps else {}),
         "release": _about(before, after),
         "handled": [asked.seq for asked in before.commands if asked.seq not in left],
     }

@@ -18,6 +18,7 @@ from celadon.domain.names import ServiceKey
 from celadon.domain.problem import LastingFault, TransientFault
 from celadon.domain.reason import Reason
 from celadon.domain.record import FORMAT, Kind, Record
+from celadon.domain.release import Taken
 from celadon.store.chain import BrokenChainError, Link, follow, to_bytes
 from celadon.store.codec import encode
 from celadon.store.fold import UnreadableError, fold, next_epoch, tick_body
@@ -73,7 +74,9 @@ class SqliteJournal:
         head = self._append(service, Kind.COMMAND, {"command": encode(command, Command)}, at)
         return head.memory.commands[-1]
 
-    def record(self, before: Memory, after: Memory, reason: Reason, at: float) -> Memory:
+    def record(
+        self, before: Memory, after: Memory, reason: Reason, at: float, steps: Sequence[Taken] = ()
+    ) -> Memory:
         """Journal what a tick decided, as one record, and return what is now remembered.
 
         before: as `read` gave it. When something was appended since, nothing is written and a TransientFault asks
@@ -86,7 +89,7 @@ class SqliteJournal:
                 " being decided on",
                 retry_s=0.0,
             )
-        return self._append(before.service, Kind.TICK, tick_body(before, after, reason), at).memory
+        return self._append(before.service, Kind.TICK, tick_body(before, after, reason, steps), at).memory
 
     def lead(self, service: ServiceKey, epoch: int, at: float) -> Memory:
         """Take the lead under `epoch`, or under the next one above all that were seen; the goal is stamped with it."""

@@ -50,14 +50,15 @@ def _script(view: View, live: RevisionId, commands: list[RunningCommand]) -> str
         f"# {view.memory.service}, revision {live}: its replicas and one Envoy, without celadon.",
         "set -eu",
         'here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)',
-        "trap 'trap - INT TERM EXIT; kill 0' INT TERM EXIT",
+        "pids=",
+        "trap 'trap - INT TERM EXIT; kill $pids 2>/dev/null; wait' INT TERM EXIT",
         *[f"export {name}={shlex.quote(value)}" for name, value in revision.env],
         *_secrets(revision),
     ]
     for command in commands:
         lines += _replica(view, revision, command)
     envoy = shlex.quote(str(find_envoy()))
-    lines.append(f'{envoy} --config-path "$here/envoy.yaml" --use-dynamic-base-id')
+    lines += [f'{envoy} --config-path "$here/envoy.yaml" --use-dynamic-base-id &', 'pids="$pids $!"', "wait"]
     return "\n".join(lines) + "\n"
 
 
@@ -82,7 +83,7 @@ def _replica(view: View, revision: Revision, command: RunningCommand) -> list[st
     tree = _tree(view, revision)
     if isinstance(revision.runtime, CommandRuntime) and tree is not None:
         copy.append(f"cp -R {shlex.quote(str(tree))}/. {work}/ && chmod -R u+w {work}")
-    return [*copy, f"(cd {work} && PORT={port} exec {argv}) &"]
+    return [*copy, f"(cd {work} && PORT={port} exec {argv}) &", 'pids="$pids $!"']
 
 
 def _tree(view: View, revision: Revision) -> Path | None:

@@ -12,7 +12,7 @@ from celadon.domain.names import ServiceKey
 from celadon.domain.problem import Problem
 from celadon.domain.reason import Code, Reason, because
 from celadon.domain.record import Kind, Record
-from celadon.domain.release import Release
+from celadon.domain.release import Release, Taken
 from celadon.domain.samples import Evidence
 from celadon.doors.api import shape
 from celadon.doors.api.errors import UnknownServiceError
@@ -32,8 +32,8 @@ class Teller:
     ended: dict[str, Json] = field(default_factory=dict)
     asked: dict[int, str] = field(default_factory=dict)
 
-    def take(self, record: Record) -> Json:
-        """One record as a decision."""
+    def take(self, record: Record) -> list[Json]:
+        """One record as the decisions it holds: a tick may take several steps, and only the last one rests."""
         body = record.body
         changed = body.get("set", body.get("memory", {}))
         for name in ("release", "last", "evidence"):
@@ -44,7 +44,7 @@ class Teller:
                 self.ended[known["id"]] = known
         about, reason = self._about(record)
         stands = self.ended.get(about) if about is not None else None
-        return {
+        whole = {
             "of": str(record.service),
             "service": record.service.name,
             "namespace": record.service.namespace,
@@ -60,6 +60,7 @@ class Teller:
             "evidence": self._evidence() if changed.get("evidence") else None,
             "handled": list(body.get("handled", ())),
         }
+        return [*({**whole, "evidence": None, **_step(raw)} for raw in body.get("steps", ())), whole]
 
     def _about(self, record: Record) -> tuple[str | None, Json]:
         moving = self.release["id"] if self.release else None
@@ -81,6 +82,12 @@ class Teller:
         known = decode(Evidence, self.evidence)
         assert isinstance(known, Evidence)
         return [{"revision": one.revision, **shape.counts(one)} for one in known.counts]
+
+
+def _step(raw: Json) -> Json:
+    taken = decode(Taken, raw)
+    assert isinstance(taken, Taken)
+    return {"phase": taken.phase, "outcome": None, "reason": shape.reason(taken.because)}
 
 
 def history(records: Iterable[Record]) -> list[Json]:
@@ -115,10 +122,10 @@ def why(session: Session, release: str) -> Json:
 
 def _of(release: str, records: Sequence[Record], teller: Teller) -> Iterator[Json]:
     for record in records:
-        decision = teller.take(record)
-        answers = any(teller.asked.get(seq) == release for seq in decision["handled"])
-        if decision["release"] == release or answers:
-            yield decision
+        for decision in teller.take(record):
+            answers = any(teller.asked.get(seq) == release for seq in decision["handled"])
+            if decision["release"] == release or answers:
+                yield decision
 
 
 def _service_of(release: str) -> ServiceKey:

@@ -36,22 +36,29 @@ def serve(home: Path) -> None:
 
 async def _serve(home: Path) -> None:
     make_home(home)
-    async with daemon(home) as assembled:
-        session = Session(daemon=assembled)
-        with listening(home / SOCKET) as listener, _signals(session):
-            config = uvicorn.Config(
-                application(session),
-                http=_OwnerOnly,
-                ws="none",
-                lifespan="off",
-                access_log=False,
-                log_level="warning",
-                proxy_headers=False,
-                server_header=False,
-                timeout_graceful_shutdown=STOP_S,
-            )
-            server = _Server(config)
-            await asyncio.gather(server.serve(sockets=[listener]), _stop_when_asked(session, server))
+    place = SocketPlace(home / SOCKET)
+    try:
+        async with daemon(home) as assembled:
+            session = Session(daemon=assembled)
+            with place.listen() as listener, _signals(session):
+                server = _Server(_config(session))
+                await asyncio.gather(server.serve(sockets=[listener]), _stop_when_asked(session, server))
+    finally:
+        place.leave()
+
+
+def _config(session: Session) -> uvicorn.Config:
+    return uvicorn.Config(
+        application(session),
+        http=_OwnerOnly,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_S,
+    )
 
 
 async def _stop_when_asked(session: Session, server: uvicorn.Server) -> None:
@@ -59,29 +66,36 @@ async def _stop_when_asked(session: Session, server: uvicorn.Server) -> None:
     server.should_exit = True
 
 
-@contextlib.contextmanager
-def listening(path: Path) -> Iterator[socket.socket]:
-    """A listening socket at `path`, mode 0600 from its first moment there, in place of a stale one.
+class SocketPlace:
+    """Where the socket is. It is there from the first answer until nothing of the daemon is left, its lock included."""
 
-    It is bound under another name inside the closed folder and renamed, so that there is no instant at which the
-    umask decides. Only the holder of the daemon's lock comes here, so a socket that is there is stale.
-    """
-    fresh = path.with_name(f"{path.name}.new")
-    if len(os.fsencode(fresh)) > SOCKET_PATH_BYTES_MAX:
-        raise LastingFault(f"{path} is too long for a socket", "choose a shorter folder with --home")
-    fresh.unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._mine: int | None = None
+
+    def listen(self) -> socket.socket:
+        """A listening socket, mode 0600 from its first moment there, in place of a stale one.
+
+        It is bound under another name inside the closed folder and renamed, so that there is no instant at which
+        the umask decides. Only the holder of the daemon's lock comes here, so a socket that is there is stale.
+        """
+        fresh = self.path.with_name(f"{self.path.name}.new")
+        if len(os.fsencode(fresh)) > SOCKET_PATH_BYTES_MAX:
+            raise LastingFault(f"{self.path} is too long for a socket", "choose a shorter folder with --home")
+        fresh.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(fresh))
         fresh.chmod(0o600)
         listener.listen()
-        fresh.replace(path)
-        mine = path.stat().st_ino
-        try:
-            yield listener
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_ino == mine:
-                    path.unlink()
+        fresh.replace(self.path)
+        self._mine = self.path.stat().st_ino
+        return listener
+
+    def leave(self) -> None:
+        """Remove the socket, unless the next daemon has put its own there already."""
+        with contextlib.suppress(FileNotFoundError):
+            if self._mine is not None and self.path.stat().st_ino == self._mine:
+                self.path.unlink()
 
 
 @contextlib.contextmanager

@@ -39,7 +39,7 @@ class _Reader:
     def news(self, session: Session, key: ServiceKey) -> list[Json]:
         if session.view(key).memory.seq <= self.read:
             return []
-        told = [self.teller.take(record) for record in session.records(key, self.read)]
+        told = [each for record in session.records(key, self.read) for each in self.teller.take(record)]
         self.read = max((decision["seq"] for decision in told), default=self.read)
         fresh = [decision for decision in told if decision["seq"] > self.at]
         self.at = max(self.at, self.read)

@@ -5,6 +5,7 @@ import gzip
 import io
 import itertools
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -243,3 +244,12 @@ def test_a_drain_time_is_a_number_of_seconds(tmp_path, seconds):
     with serving(model, f"--drain-seconds={seconds}") as server:
         assert server.wait() == 1
     assert "is not a number of seconds" in server.lines[-1]
+
+
+def test_a_missing_extra_is_named_and_not_a_traceback(tmp_path):
+    (tmp_path / "onnxruntime.py").write_text("raise ModuleNotFoundError(name='onnxruntime')")
+    command = [sys.executable, "-m", "celadon.serving", "inspect", "model.onnx"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "celadon.serving: onnxruntime is not installed: install celadon[serving]\n"

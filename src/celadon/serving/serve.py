@@ -32,7 +32,7 @@ BACKLOG: Final = 2048
 KEEP_ALIVE_S: Final = 3900
 # The lane and the event loop take turns at the interpreter; its own 5 ms would be the latency of a small request behind a large one.
 SWITCH_INTERVAL_S: Final = 0.0005
-LINGER_S: Final = 0.25
+LINGER_S: Final = 0.5
 """How long idle connections stay open once we drain, for requests that were already on their way."""
 
 
@@ -69,6 +69,8 @@ def serve(settings: Settings) -> int:
     server = _Server(front, served.life, settings.drain_s)
     # What is loaded stays; looking through it again for every large request would show in the latency.
     gc.freeze()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, server.handle_exit)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(_live(settings, server, front, listener, requests))
     front.close()
@@ -79,10 +81,8 @@ async def _live(
     settings: Settings, server: _Server, front: Front, listener: socket.socket, requests: tuple[Request, ...]
 ) -> int:
     serving = asyncio.ensure_future(server.serve(sockets=[listener]))
-    warming = asyncio.ensure_future(warm_up(front, requests))
-    host, port = listener.getsockname()[:2]
+    warming = asyncio.ensure_future(_warm_up(server, front, requests))
     started = monotonic()
-    say(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}")
     await asyncio.wait((serving, warming), return_when=asyncio.FIRST_COMPLETED)
     failure = warming.exception() if warming.done() else None
     if failure is not None:
@@ -105,6 +105,12 @@ async def _live(
     if front.running:
         _leave_at_once(OK)
     return OK
+
+
+async def _warm_up(server: _Server, front: Front, requests: tuple[Request, ...]) -> None:
+    """Once it listens, so that nobody is told of a ready server that cannot be reached."""
+    await server.listening.wait()
+    await warm_up(front, requests)
 
 
 def _leave_at_once(code: int) -> NoReturn:
@@ -158,14 +164,22 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self.life = life
         self.cut = 0
+        self.listening = asyncio.Event()
         self._front = front
         self._drain_s = drain_s
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        host, port = (sockets or [])[0].getsockname()[:2]
+        say(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}")
+        self.listening.set()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Takes the signals and keeps them: the original raises them again at the end and would die of them instead of exiting."""
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, self.handle_exit)
+        """The signals were taken before the loop began, and stay taken.
+
+        The original raises them again at its end, and would die of them instead of exiting.
+        """
         yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # uvicorn's signature

@@ -23,9 +23,12 @@ def route(port=8080, preview=18080, host="127.0.0.1", hostnames=("*",), prefix="
         (route(preview=1, host="0.0.0.0"), "must share the host"),
         (route(preview=1, host="::"), "must share the host"),
         (route(port=1), "is the preview port of both"),
-        (route(port=18080, preview=1), "port 18080 is the preview port of the other"),
-        (route(port=18080, preview=1, host="0.0.0.0"), "port 18080 is the preview port of the other"),
-        (route(port=1, preview=8080), "preview port 8080 is the port of the other"),
+        (route(port=18080, preview=1), "port 18080 is the port of one and the preview port of the other"),
+        (
+            route(port=18080, preview=1, host="0.0.0.0"),
+            "port 18080 is the port of one and the preview port of the other",
+        ),
+        (route(port=1, preview=8080), "port 8080 is the port of one and the preview port of the other"),
         (route(prefix="/a"), "is the preview port of both"),
     ],
 )

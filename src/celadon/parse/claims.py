@@ -8,17 +8,16 @@ LOOPBACK = "127.0.0.1"
 
 
 def clashes(a: RouteSpec, b: RouteSpec) -> str | None:
-    """Why two services can not both have these routes, as a sentence about `b`; None when they can."""
+    """Why two services can not both have these routes, in words that fit either; None when they can."""
     if a.port == b.port and hosts_overlap(a.host, b.host):
         if a.host != b.host:
             return f"{a.host} and {b.host} overlap on port {a.port}: services that share a port must share the host"
         return _same_listener(a, b)
     if a.preview_port == b.preview_port:
         return f"preview port {b.preview_port} is the preview port of both"
-    if a.preview_port == b.port and hosts_overlap(LOOPBACK, b.host):
-        return f"port {b.port} is the preview port of the other"
-    if b.preview_port == a.port and hosts_overlap(LOOPBACK, a.host):
-        return f"preview port {b.preview_port} is the port of the other"
+    for one, other in ((a, b), (b, a)):
+        if one.preview_port == other.port and hosts_overlap(LOOPBACK, other.host):
+            return f"port {other.port} is the port of one and the preview port of the other"
     return None
 
 

@@ -54,11 +54,16 @@ def _sets(memory: Memory, settings: Settings) -> list[ReplicaSet]:
 
 
 def _preview(memory: Memory) -> RevisionId | None:
-    """Green; without a release, what is live is as green as it gets."""
+    """Green; without a release, what is live is as green as it gets.
+
+    While traffic moves the preview stays where it is, so that the move is one change of one file.
+    """
     release = memory.release
-    if release is not None and release.phase not in {Phase.PREPARING, Phase.ROLLING_BACK}:
-        return release.green
-    return memory.live
+    if release is None or release.phase is Phase.PREPARING:
+        return memory.live
+    if release.phase in {Phase.MOVING, Phase.ROLLING_BACK}:
+        return memory.goal.preview if memory.goal else memory.live
+    return release.green
 
 
 def _prove(memory: Memory) -> RevisionId | None:

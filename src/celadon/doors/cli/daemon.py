@@ -126,7 +126,7 @@ def stop(where: Where, output: str) -> int:
     """End the daemon alone. Replicas and Envoy go on; `celadon up` finds them again."""
     client = Client(where.socket)
     pid = client.post("/v1/stop")["pid"]
-    _until_gone(client)
+    _until_gone(where, client)
     if output == "json":
         say_json({"pid": pid, "stopped": True})
     else:
@@ -134,13 +134,13 @@ def stop(where: Where, output: str) -> int:
     return ExitCode.REACHED
 
 
-def _until_gone(client: Client) -> None:
+def _until_gone(where: Where, client: Client) -> None:
+    """Wait until nothing of the daemon is left: it takes its socket away last."""
     deadline = time.monotonic() + STOP_S
-    while _health(client) is not None:
+    while _health(client) is not None or (not where.forwarded and where.socket.exists()):
         if time.monotonic() > deadline:
-            raise LastingFault(
-                f"the daemon still answers after {STOP_S:.0f} s", "its log says why: daemon.log in its home"
-            )
+            hint = "daemon.log in its home says why"
+            raise LastingFault(f"the daemon has not ended after {STOP_S:.0f} s", hint)
         time.sleep(LOOK_S)
 
 
@@ -160,7 +160,7 @@ def down(where: Where, output: str, *, yes: bool) -> int:
     if asked:
         until_removed(client, asked)
     client.post("/v1/down")
-    _until_gone(client)
+    _until_gone(where, client)
     if output == "json":
         say_json({"removed": names, "stopped": True})
     else:

@@ -7,7 +7,7 @@ from celadon.domain.goal import Arm, Goal, Match, Mirror, Part, ReplicaSet, Rout
 from celadon.domain.names import Digest, RevisionId, ServiceKey
 from celadon.domain.plan import FULL, Guard, Plan, Stage
 from celadon.domain.reason import Code, because
-from celadon.domain.release import Cause, Outcome, Phase, Predecessor, Release
+from celadon.domain.release import Cause, Outcome, Phase, Predecessor, Release, Taken
 from celadon.domain.revision import CommandRuntime, ModelRuntime, Revision, Secret
 from celadon.domain.samples import Counts, Evidence
 from celadon.domain.spec import (
@@ -151,6 +151,12 @@ COMMANDS = (
 )
 
 
+STEPS = (
+    Taken(phase=Phase.PREPARING, because=because(Code.GREEN_READY, wanted=2)),
+    Taken(phase=None, because=because(Code.STEADY)),
+)
+
+
 def changes(memory):
     """What ticks decide, one after another: every phase once, and every field of memory."""
     yield {
@@ -194,7 +200,10 @@ def tell(journal):
     for change in changes(journal.read(FRAUD)):
         at += 0.25
         before = journal.read(FRAUD)
-        journal.record(before, replace(before, **change), because(Code.SOURCE_BROKEN, why="a story"), at)
+        steps = STEPS if change.get("predecessor") else ()
+        journal.record(
+            before, replace(before, **change), because(Code.SOURCE_BROKEN, why="a story"), at, steps
+        )
         if change.get("last"):
             journal.lead(FRAUD, 1_700_000_000_001, at)
             journal.checkpoint(FRAUD, at)

@@ -10,7 +10,20 @@ import sys
 from dataclasses import replace
 
 import pytest
-from journal_story import BLUE, COMMANDS, FRAUD, GREEN, NOW, RANKER, changes, goal, release, steady, tell
+from journal_story import (
+    BLUE,
+    COMMANDS,
+    FRAUD,
+    GREEN,
+    NOW,
+    RANKER,
+    STEPS,
+    changes,
+    goal,
+    release,
+    steady,
+    tell,
+)
 
 from celadon.domain.command import Abort, Promote
 from celadon.domain.goal import Stamp
@@ -19,8 +32,9 @@ from celadon.domain.names import ServiceKey
 from celadon.domain.problem import LastingFault, TransientFault
 from celadon.domain.reason import Code, because
 from celadon.domain.record import Kind
-from celadon.domain.release import Phase
+from celadon.domain.release import Phase, Taken
 from celadon.store.chain import canonical, sha256, to_bytes
+from celadon.store.codec import decode
 from celadon.store.fold import next_epoch
 from celadon.store.journal import SqliteJournal
 
@@ -349,3 +363,27 @@ def test_a_writer_killed_in_the_middle_of_appends_loses_nothing_it_acknowledged(
         assert [asked.seq for asked in memory.commands] == list(range(1, memory.seq + 1))
         acknowledged = memory.seq
         journal.close()
+
+
+def test_a_journal_that_can_not_be_written_is_a_clear_fault_and_can_still_be_read(journal):
+    journal.ask(FRAUD, COMMANDS[0], NOW)
+    journal._database.execute("PRAGMA query_only = ON")
+    with pytest.raises(LastingFault, match=r"(?s)can not be written.*disk is writable"):
+        journal.ask(FRAUD, COMMANDS[0], NOW)
+    assert journal.read(FRAUD).seq == 1
+
+
+def test_damaged_pages_are_a_clear_fault(journal):
+    tell(journal)
+    journal.close()
+    content = bytearray(journal.path.read_bytes())
+    content[4096:] = b"\xa5" * (len(content) - 4096)
+    journal.path.write_bytes(content)
+    with pytest.raises(LastingFault, match=r"(?s)damaged.*restore a backup"):
+        SqliteJournal(journal.path).services()
+
+
+def test_steps_that_a_tick_took_are_kept_for_people(journal):
+    tell(journal)
+    told = [record.body["steps"] for record in journal.records(FRAUD) if "steps" in record.body]
+    assert [[decode(Taken, step) for step in steps] for steps in told] == [list(STEPS)]

@@ -142,7 +142,9 @@ class SqliteJournal:
 
     def _head(self, service: ServiceKey) -> _Head:
         if service in self._held:
-            raise self._held[service]
+            held = self._held[service]
+            # A new one each time: an exception that is raised again and again keeps every traceback.
+            raise LastingFault(held.what, held.hint)
         if service not in self._heads:
             self._heads[service] = self._read_head(service)
         return self._heads[service]

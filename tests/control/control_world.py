@@ -59,7 +59,7 @@ class World:
     confirmed: Wanted | None = None
     pending: Wanted | None = None
     answered: dict[RevisionId, list[int]] = field(default_factory=dict)
-    fetched: set[Digest] = field(default_factory=set)
+    fetched: dict[Digest, float] = field(default_factory=dict)
     proof: ProofFact | None = None
     samples_known: bool = True
     router_stuck: bool = False
@@ -249,11 +249,12 @@ class Trees:
         self.world = world
 
     def observe(self, trees: Sequence[Digest]) -> Mapping[Digest, SourceFact]:
-        done = SourceFact(state=SourceState.VERIFIED, path="/tree")
-        return {tree: done for tree in trees if tree in self.world.fetched}
+        done = {tree: self.world.fetched[tree] for tree in trees if tree in self.world.fetched}
+        return {k: SourceFact(state=SourceState.VERIFIED, path="/tree", at=at) for k, at in done.items()}
 
     def fetch(self, tree: Digest) -> None:
-        self.world.fetched.add(tree)
+        self.world.fetched[tree] = self.world.at
+        self.world.begun.append(f"fetch {tree[7]}")
 
     def blob(self, digest: Digest) -> Path:
         return Path("/blobs") / digest

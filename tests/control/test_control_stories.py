@@ -92,6 +92,16 @@ def test_a_slow_revision_is_taken_back(world: World) -> None:
     assert world.memory.live == BLUE.id
 
 
+def test_every_release_starts_from_bytes_that_were_verified_for_it(world: World) -> None:
+    bring_up(world)
+    world.characters[GREEN.id].golden = False
+    for _ in range(2):
+        deploy(world, GREEN)
+        world.until_ended()
+        until(world, lambda w: {r.id.revision for r in w.there.values()} == {BLUE.id})
+    assert world.begun.count("fetch a") == 2
+
+
 def test_wrong_golden_answers_never_get_traffic(world: World) -> None:
     bring_up(world)
     world.characters[GREEN.id].golden = False

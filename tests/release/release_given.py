@@ -130,7 +130,8 @@ def facts(
         routes=Known(value=served, taken_at=at),
         samples=Known(value=seen, taken_at=at) if samples else Unknown(why="not asked"),
         sources={
-            tree(letter): SourceFact(state=sources, path="/x", why="a planted failure") for letter in "abc"
+            tree(letter): SourceFact(state=sources, path="/x", why="a planted failure", at=at)
+            for letter in "abc"
         },
         proof=None
         if proof is None

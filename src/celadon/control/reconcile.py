@@ -18,7 +18,8 @@ from celadon.domain.action import (
 from celadon.domain.facts import Facts, Known, ReplicaFact, ReplicaState, RouteFacts, SourceState
 from celadon.domain.goal import Endpoint, Goal, Wanted
 from celadon.domain.memory import Memory
-from celadon.domain.names import ReplicaId, RevisionId, ServiceKey
+from celadon.domain.names import Digest, ReplicaId, RevisionId, ServiceKey
+from celadon.domain.release import Phase
 
 RETRY_REFUSED_S = 5.0
 """A refused route is offered again after this long: the port may be free by now."""
@@ -33,7 +34,7 @@ def reconcile(service: ServiceKey, memory: Memory, facts: Facts) -> tuple[Action
     goal = memory.goal
     if goal is None:
         return ()
-    actions: list[Action] = [*_fetches(goal, facts)]
+    actions: list[Action] = [*_fetches(memory, goal, facts)]
     if isinstance(facts.replicas, Known):
         actions += _starts(service, memory, goal, facts)
         if isinstance(facts.routes, Known):
@@ -43,17 +44,30 @@ def reconcile(service: ServiceKey, memory: Memory, facts: Facts) -> tuple[Action
     return tuple(actions)
 
 
-def _fetches(goal: Goal, facts: Facts) -> Iterator[Action]:
+def _fetches(memory: Memory, goal: Goal, facts: Facts) -> Iterator[Action]:
     for tree in goal.fetch:
         source = facts.sources.get(tree)
         if source is None or (source.state is SourceState.FAILED and not source.lasting):
+            due = True
+        else:
+            due = source.state is SourceState.VERIFIED and source.at < _verify_since(memory, facts, tree)
+        if due:
             yield Fetch(tree=tree)
+
+
+def _verify_since(memory: Memory, facts: Facts, tree: Digest) -> float:
+    """A release starts from bytes that were verified for it, unless all of green runs already."""
+    release = memory.release
+    if release is None or release.phase is not Phase.PREPARING:
+        return 0.0
+    stands = facts.ready(release.green) >= release.settings.replicas.wanted
+    return 0.0 if stands or tree not in memory.revisions[release.green].trees else release.began_at
 
 
 def _starts(service: ServiceKey, memory: Memory, goal: Goal, facts: Facts) -> Iterator[Action]:
     for one in goal.replicas:
         trees = memory.revisions[one.revision].trees
-        if not all(_verified(facts, tree) for tree in trees):
+        if not all(_verified(memory, facts, tree) for tree in trees):
             continue
         there = {replica.id.index: replica for replica in facts.of(one.revision)}
         for index in range(one.wanted):
@@ -62,8 +76,11 @@ def _starts(service: ServiceKey, memory: Memory, goal: Goal, facts: Facts) -> It
                 yield StartReplica(replica=replica, start_s=goal.start_s)
 
 
-def _verified(facts: Facts, tree: str) -> bool:
-    return any(key == tree and fact.state is SourceState.VERIFIED for key, fact in facts.sources.items())
+def _verified(memory: Memory, facts: Facts, tree: Digest) -> bool:
+    source = facts.sources.get(tree)
+    if source is None or source.state is not SourceState.VERIFIED:
+        return False
+    return source.at >= _verify_since(memory, facts, tree)
 
 
 def _may_start(replica: ReplicaFact | None, at: float) -> bool:

@@ -108,13 +108,14 @@ class SourceState(StrEnum):
 class SourceFact:
     """One tree in the model store. why: set when it failed. path: where replicas find it once verified.
 
-    lasting: the content itself is wrong, so that trying again can not help.
+    lasting: the content itself is wrong, so that trying again can not help. at: wall time of the last verification.
     """
 
     state: SourceState
     path: str | None = None
     why: str = ""
     lasting: bool = True
+    at: float = 0.0
 
 
 class ProofState(StrEnum):

@@ -20,6 +20,7 @@ class Code(StrEnum):
     SOURCE_BROKEN = "source_broken"
     SOURCE_UNREACHABLE = "source_unreachable"
     START_FAILED = "start_failed"
+    START_FAULT = "start_fault"
     NEVER_READY = "never_ready"
     # proving
     PROOF_RUNNING = "proof_running"
@@ -97,6 +98,7 @@ TEXTS: dict[Code, str] = {
     Code.SOURCE_BROKEN: "what green is made of is not what was released: {why}",
     Code.SOURCE_UNREACHABLE: "what green is made of could not be read: {why}",
     Code.START_FAILED: "a replica of green ended with {ended} before it was ready\n{stderr}",
+    Code.START_FAULT: "a replica of green could not be started: {why}",
     Code.NEVER_READY: "{ready} of {wanted} replicas of green were ready after {seconds:.0f} s: {why}\n{stderr}",
     Code.PROOF_RUNNING: "golden requests are being sent to green",
     Code.PROOF_PASSED: "green answered all {asked} golden requests as expected",

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from celadon.domain.facts import ProofState, ReplicaFact, ReplicaState, SourceState
+from celadon.domain.facts import ProofState, ReplicaFact, ReplicaState, SourceFact, SourceState
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because
 from celadon.domain.release import Cause, Phase, Release
@@ -28,7 +28,8 @@ def preparing(memory: Memory, release: Release, seen: Seen) -> Step:
             why = because(Code.SOURCE_BROKEN, why=source.why)
             return _back(memory, release, why, Cause.VERDICT, seen)
     wanted, ready = _wanted(release), seen.facts.ready(release.green)
-    if any(source is None or source.state is not SourceState.VERIFIED for source in sources):
+    stands = ready >= wanted
+    if not all(source is not None and _verified(source, release, stands=stands) for source in sources):
         failed = next((s for s in sources if s is not None and s.state is SourceState.FAILED), None)
         if _late(release, release.plan.prepare_s, seen):
             why = because(Code.SOURCE_UNREACHABLE, why=failed.why if failed else "it took too long")
@@ -36,8 +37,9 @@ def preparing(memory: Memory, release: Release, seen: Seen) -> Step:
         return _wait(memory, because(Code.FETCHING, green=release.green))
     hopeless = next((r for r in seen.facts.of(release.green) if _hopeless(r, memory, release)), None)
     if hopeless is not None:
-        return _back(memory, release, _start_failed(hopeless), Cause.VERDICT, seen)
-    if ready >= wanted and seen.replicas_fresh:
+        why, cause = _start_failed(hopeless)
+        return _back(memory, release, why, cause, seen)
+    if stands and seen.replicas_fresh:
         why = because(Code.GREEN_READY, wanted=wanted)
         return Step(memory=_to(memory, release, Phase.PROVING, why, seen), because=why)
     if _late(release, release.plan.prepare_s, seen):
@@ -102,6 +104,11 @@ def forward(memory: Memory, release: Release, why: Reason, seen: Seen) -> Step:
     return Step(memory=_to(replace(memory, evidence=None), moved, Phase.MOVING, why, seen), because=why)
 
 
+def _verified(source: SourceFact, release: Release, *, stands: bool) -> bool:
+    """Verified for this very release; what runs already was verified when it was started."""
+    return source.state is SourceState.VERIFIED and (stands or source.at >= release.began_at)
+
+
 def _proved(memory: Memory, release: Release, why: Reason, seen: Seen) -> Step:
     step = forward(memory, release, why, seen)
     return step if step.memory != memory else Step(memory=memory, because=step.because)
@@ -116,10 +123,14 @@ def _hopeless(replica: ReplicaFact, memory: Memory, release: Release) -> bool:
     return replica.exits >= TRIES or (ours and last.code == MODEL_IS_WRONG)
 
 
-def _start_failed(replica: ReplicaFact) -> Reason:
+def _start_failed(replica: ReplicaFact) -> tuple[Reason, Cause]:
+    """Green's own end speaks against green; that it could not be started at all is the world's failure."""
     last = replica.last_exit
     assert last is not None
-    return because(Code.START_FAILED, ended=ended(last.code), stderr="\n".join(last.stderr))
+    if last.fault:
+        return because(Code.START_FAULT, why=last.fault), Cause.WORLD
+    why = because(Code.START_FAILED, ended=ended(last.code), stderr="\n".join(last.stderr))
+    return why, Cause.VERDICT
 
 
 def ended(code: int | None) -> str:

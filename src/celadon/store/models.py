@@ -164,9 +164,10 @@ class ModelStore:
         self._fetches[tree] = task
 
     async def _fetch(self, tree: Digest) -> None:
+        began = time.time()
         try:
             path = await asyncio.to_thread(self._bring, tree)
-            self._facts[tree] = SourceFact(state=SourceState.VERIFIED, path=str(path))
+            self._facts[tree] = SourceFact(state=SourceState.VERIFIED, path=str(path), at=began)
         except (DamagedError, ProblemsError) as error:
             self._facts[tree] = SourceFact(state=SourceState.FAILED, why=str(error))
         except (OSError, TransientFault) as error:

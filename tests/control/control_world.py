@@ -86,12 +86,16 @@ class World:
         self.journal.lead(self.service, 0, self.at)
         self.draft, self.proof = None, None
 
-    def step(self, seconds: float = 0.5) -> View:
+    def step(self, seconds: float = 0.5, *, jumped_s: float = 0.0) -> View:
         """Time passes, the world answers, the loop ticks."""
-        self.at += seconds
+        self.at += seconds + jumped_s
         self._serve(seconds)
         self.draft, self.view = tick(
-            self.service, self.journal, self.effects, self.draft, Now(wall=self.at, elapsed_s=seconds)
+            self.service,
+            self.journal,
+            self.effects,
+            self.draft,
+            Now(wall=self.at, elapsed_s=seconds, jumped_s=jumped_s),
         )
         self._follow()
         return self.view
@@ -186,6 +190,9 @@ class Replicas:
             assert others, "the last replica of a routed revision was stopped"
         world.begun.append(f"stop {replica.revision[:1]}/{replica.index}")
         world.there[replica] = replace(one, state=ReplicaState.STOPPING)
+
+    def remove(self, service: ServiceKey) -> None:
+        raise AssertionError("the engine does this, and no engine runs in this world")
 
     def secret_digest(self, source: SecretFile | SecretEnv) -> str:
         raise AssertionError("no secrets in this world")

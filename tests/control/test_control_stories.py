@@ -353,3 +353,15 @@ def test_at_rest_nothing_is_begun_and_nothing_is_journalled(world: World) -> Non
     for _ in range(50):
         world.step()
     assert (len(world.begun), world.memory.seq) == (begun, seq)
+
+
+def test_a_jump_of_the_clock_is_journalled(world: World) -> None:
+    bring_up(world)
+    deploy(world, GREEN)
+    until(world, in_phase(Phase.WATCHING))
+    world.step(jumped_s=3_600)
+    told = [
+        step["because"]["code"] for r in world.journal.records(SERVICE) for step in r.body.get("steps", ())
+    ]
+    told += [r.body["reason"]["code"] for r in world.journal.records(SERVICE) if "reason" in r.body]
+    assert "clock_jumped" in told

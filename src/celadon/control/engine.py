@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from celadon.control.view import View
 from celadon.domain.command import Asked, Command, Deploy
 from celadon.domain.facts import Now
 from celadon.domain.memory import Memory
-from celadon.domain.names import ServiceKey
+from celadon.domain.names import Digest, ServiceKey
 from celadon.domain.problem import Fault, Problem, ProblemsError
 from celadon.domain.reason import Code, because
 from celadon.domain.record import Record
@@ -26,6 +26,10 @@ PERIOD_S = 0.5
 
 DWELL_MAX_S = 2.0
 """A tick that comes later than this adds no more than this to a dwell: nobody watched in between."""
+
+
+JUMP_S = 2.0
+"""The wall clock may drift from the monotonic one by less than this between two ticks without being said."""
 
 
 class Engine:
@@ -114,6 +118,10 @@ class Engine:
         """The whole journal of a service."""
         return self.journal.records(service)
 
+    def named(self) -> set[Digest]:
+        """Every tree and golden blob that any service here may still need."""
+        return {digest for key in self.services() for digest in digests(self.memory(key))}
+
     def wake(self, service: ServiceKey) -> None:
         """Tick this service now: something changed."""
         event = self._wakes.get(service)
@@ -138,11 +146,13 @@ class Engine:
         self._loops[service] = loop.create_task(self._run(service), name=f"loop {service}")
 
     async def _run(self, service: ServiceKey) -> None:
-        last = time.monotonic()
+        last, last_wall = time.monotonic(), time.time()
         while True:
-            now = time.monotonic()
-            elapsed_s, last = min(now - last, DWELL_MAX_S), now
-            await self._tick(service, Now(wall=time.time(), elapsed_s=elapsed_s))
+            now, wall = time.monotonic(), time.time()
+            jumped_s = (wall - last_wall) - (now - last)
+            jumped_s = jumped_s if abs(jumped_s) >= JUMP_S else 0.0
+            elapsed_s, last, last_wall = min(now - last, DWELL_MAX_S), now, wall
+            await self._tick(service, Now(wall=wall, elapsed_s=elapsed_s, jumped_s=jumped_s))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wakes[service].wait(), PERIOD_S)
             self._wakes[service].clear()
@@ -160,6 +170,8 @@ class Engine:
             await self._stand_still(service, f"this is a bug in celadon: {type(bug).__name__}: {bug}")
             return
         self._drafts[service], self._views[service] = draft, view
+        if view.memory.removed and not before.memory.removed:
+            self.effects.platform.remove(service)
         moved = view.memory.seq != before.memory.seq
         if moved:
             self.wake(service)
@@ -177,6 +189,17 @@ class Engine:
         async with self._changed:
             self._version += 1
             self._changed.notify_all()
+
+
+def digests(memory: Memory) -> Iterator[Digest]:
+    """What a service names in the model store: known revisions, waiting deploys, golden requests."""
+    deploys = [asked.command for asked in memory.commands if isinstance(asked.command, Deploy)]
+    settings = [memory.settings, memory.release.settings if memory.release else None]
+    for revision in (*memory.revisions.values(), *(deploy.revision for deploy in deploys)):
+        yield from revision.trees
+    for one in (*settings, *(deploy.settings for deploy in deploys)):
+        if one is not None and one.golden is not None:
+            yield Digest(one.golden)
 
 
 def _still(memory: Memory, fault: str) -> View:

@@ -47,7 +47,7 @@ def tick(
         after = replace(after, goal=goal)
     after = replace(after, commands=tuple(c for c in after.commands if c.seq not in choice.handled))
     why, at = choice.because, draft.checkpoint_at if draft else now.wall
-    if settled(after) != settled(journalled):
+    if settled(after) != settled(journalled) or now.jumped_s:
         after, at = journal.record(journalled, after, why, now.wall, choice.steps), now.wall
     elif after != journalled and now.wall >= at + CHECKPOINT_S:
         after, at = journal.record(journalled, after, checkpoint(after), now.wall), now.wall

@@ -1,14 +1,16 @@
 """Assembly: the only place that knows which adapter stands behind which port."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from celadon.control.apply import Effects
 from celadon.control.engine import Engine
 from celadon.domain.names import ServiceKey
+from celadon.domain.problem import Fault
 from celadon.observe.golden import GoldenProber
 from celadon.platform.process import ProcessPlatform
 from celadon.store.fold import next_epoch
@@ -16,6 +18,9 @@ from celadon.store.journal import SqliteJournal
 from celadon.store.lock import hold
 from celadon.store.models import ModelStore
 from celadon.traffic.envoy import EnvoyRouter
+
+TIDY_S = 600.0
+"""How often the model store is tidied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +71,16 @@ async def daemon(home: Path) -> AsyncIterator[Daemon]:
         engines.append(engine)
         engine.start(next_epoch(0, time.time()))
         stack.push_async_callback(engine.close)
+        tidying = asyncio.get_running_loop().create_task(_tidy(engine, models), name="tidy")
+        stack.callback(tidying.cancel)
         yield Daemon(
             home=home, engine=engine, journal=journal, models=models, platform=platform, router=router
         )
+
+
+async def _tidy(engine: Engine, models: ModelStore) -> None:
+    """Now and then, forget blobs and working copies that no service names any more."""
+    while True:
+        await asyncio.sleep(TIDY_S)
+        with suppress(Fault):  # What a service names can not be read just now, so nothing may go.
+            models.gc(engine.named())

@@ -140,10 +140,14 @@ class ProofFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Now:
-    """The time of a tick. wall: Unix seconds. elapsed_s: monotonic seconds since the service's last tick."""
+    """The time of a tick. wall: Unix seconds. elapsed_s: monotonic seconds since the service's last tick.
+
+    jumped_s: by how much the wall clock moved otherwise than the monotonic one since then; 0 for less than 2 s.
+    """
 
     wall: float
     elapsed_s: float = 0.0
+    jumped_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

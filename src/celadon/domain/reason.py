@@ -67,6 +67,7 @@ class Code(StrEnum):
     COMMAND_TOO_LATE = "command_too_late"
     REPLICA_RESTARTED = "replica_restarted"
     LEADER_TOOK_OVER = "leader_took_over"
+    CLOCK_JUMPED = "clock_jumped"
     CHECKPOINT = "checkpoint"
     STEADY = "steady"
 
@@ -140,6 +141,7 @@ TEXTS: dict[Code, str] = {
     Code.COMMAND_TOO_LATE: "release {release} had ended, so the command changed nothing",
     Code.REPLICA_RESTARTED: "replica {replica} ended with {ended} and is started again",
     Code.LEADER_TOOK_OVER: "a daemon took over with epoch {epoch}",
+    Code.CLOCK_JUMPED: "the wall clock jumped by {seconds:+.0f} s; deadlines are wall time",
     Code.CHECKPOINT: "evidence so far: {requests} answers, {errors} errors",
     Code.STEADY: "nothing to do",
 }

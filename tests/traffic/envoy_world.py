@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
+
 from celadon.domain.facts import Known, RouteFacts
 from celadon.domain.goal import Endpoint, Match, Part, Route, Stamp, Wanted
 from celadon.domain.names import Address, RevisionId, ServiceKey
@@ -158,6 +159,10 @@ class World:
         service = wanted if isinstance(wanted, ServiceKey) else wanted.service
         seen = self.router.observe(service)
         return seen.value if isinstance(seen, Known) else RouteFacts(notes=(seen.why,))
+
+    def serves_nothing(self, wanted: Wanted) -> bool:
+        facts = self.facts(wanted)
+        return facts.confirmed is None and facts.pending is None
 
     async def serve(self, wanted: Wanted) -> Wanted:
         """Sets a wish and waits until it is confirmed."""

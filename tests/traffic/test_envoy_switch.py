@@ -1,14 +1,16 @@
 """A switch moves every request and nobody notices."""
 
 import asyncio
+import functools
 import time
 
 import pytest
+from envoy_world import BLUE, GREEN, caller, eventually, free_port, route_spec, running
+
 from celadon.domain.facts import Known
 from celadon.domain.goal import Endpoint, Match
 from celadon.domain.plan import FULL
 from celadon.domain.spec import RetryWhen
-from envoy_world import BLUE, GREEN, caller, eventually, free_port, route_spec, running
 
 pytestmark = pytest.mark.e2e
 
@@ -189,9 +191,8 @@ def test_other_services_coming_and_going_cut_nothing():
                 for route in (route_spec(), shared, route_spec(port=free_port(), prefix="/x")):
                     other = await world.serve(world.wish("other", {GREEN: [blue]}, {GREEN: FULL}, route))
                     world.router.drop(other.service)
-                    await eventually(
-                        lambda: world.facts(wish.service) and world.facts(other).confirmed is None
-                    )
+                    await eventually(lambda: world.facts(wish.service).confirmed == wish)
+                    await eventually(functools.partial(world.serves_nothing, other))
                 assert (await stream).text.endswith("end")
             seen = world.router.observe(other.service)
             assert isinstance(seen, Known)

@@ -16,8 +16,10 @@ class DrainWatch:
     _idle: dict[tuple[str, Address], tuple[float, int]] = field(default_factory=dict)
     _quiet: dict[tuple[str, Address], bool] = field(default_factory=dict)
 
-    def look(self, view: View, now: float) -> None:
-        """Takes in what the admin interface shows; clusters it does not show are forgotten."""
+    def look(self, view: View, now: float, *, whole: bool = True) -> None:
+        """Takes in what the admin interface shows; of a whole view, clusters that it lacks are forgotten."""
+        others = {} if whole else {key: seen for key, seen in self._idle.items() if key[0] not in view}
+        quiet = {key: self._quiet[key] for key in others if key in self._quiet}
         idle: dict[tuple[str, Address], tuple[float, int]] = {}
         for cluster, hosts in view.items():
             for address, host in hosts.items():
@@ -26,8 +28,8 @@ class DrainWatch:
                 before = self._idle.get((cluster, address))
                 same = before is not None and before[1] == host.requests
                 idle[cluster, address] = before if same and before is not None else (now, host.requests)
-        self._idle = idle
-        self._quiet = {key: now - since >= QUIET_S for key, (since, _) in idle.items()}
+        self._idle = others | idle
+        self._quiet = quiet | {key: now - since >= QUIET_S for key, (since, _) in idle.items()}
 
     def forget(self, clusters: Iterable[str]) -> None:
         """Whatever was seen of these was seen before their routes changed, and proves nothing."""

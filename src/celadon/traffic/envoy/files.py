@@ -11,9 +11,14 @@ from celadon.traffic.envoy.render import Part, response, version_of
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Old or new after a crash, never half of it. The folder is synced too, after the rename that Envoy waits for."""
+    """Old or new after a crash, never half of it."""
     write_quickly(path, text, sync=True)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Makes renames in a folder last."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
     finally:
@@ -72,9 +77,12 @@ class XdsFolder:
         return texts
 
     def write(self, texts: Mapping[str, str]) -> None:
-        """Blocks for as long as the disk takes."""
+        """Blocks for as long as the disk takes. `sync` has to follow, and may while Envoy is reading already."""
         for name, text in texts.items():
-            write_durably(self.folder / name, text)
+            write_quickly(self.folder / name, text, sync=True)
+
+    def sync(self) -> None:
+        sync_folder(self.folder)
 
     def forget(self, names: Iterable[str]) -> None:
         """These may not have been written: write them next time, whatever they say."""

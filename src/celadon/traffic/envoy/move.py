@@ -6,15 +6,14 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from celadon.domain.goal import Wanted
-from celadon.domain.names import Address
+from celadon.domain.names import Address, ServiceKey
 from celadon.traffic.envoy import track as tracks
 from celadon.traffic.envoy.admin import View
 from celadon.traffic.envoy.confirm import Change, Confirmer, RejectedError
 from celadon.traffic.envoy.plane import Plane
-from celadon.traffic.envoy.proof import needs_proof, objection, port_taken
+from celadon.traffic.envoy.proof import Prover, needs_proof, port_taken
 from celadon.traffic.envoy.snapshot import Cluster, clash, cluster_name, listener_name, preview_name
 from celadon.traffic.envoy.track import Kept, Track
 
@@ -34,13 +33,13 @@ class Mover:
 
     plane: Plane
     confirmer: Confirmer
-    envoy: Path
+    prover: Prover
     look: Callable[[frozenset[str]], Awaitable[View]]
     view: Callable[[], View]
     moved: Callable[[frozenset[str]], None]
     _structure: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tables: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
-    _claimed: dict[object, Wanted] = field(default_factory=dict)
+    _claimed: dict[ServiceKey, Wanted] = field(default_factory=dict)
 
     async def bring(self, track: Track, target: Wanted | None) -> None:
         """Raises RejectedError with everything back as it was, SupersededError between two steps."""
@@ -94,7 +93,7 @@ class Mover:
                 raise RejectedError(taken)
         self._claimed[track.service] = target
         try:
-            why = await objection(self.envoy, self.plane.with_targets([target]))
+            why = await self.prover.objection(target)
         finally:
             self._claimed.pop(track.service)
         if why is not None:
@@ -161,7 +160,11 @@ class Mover:
     async def _publish(self, change: Change) -> None:
         log_from = self.confirmer.proxy.log_size()
         await self.plane.publish()
-        await self.confirmer.await_force(change, log_from)
+        syncing = asyncio.get_running_loop().create_task(self.plane.sync())
+        try:
+            await self.confirmer.await_force(change, log_from)
+        finally:
+            await syncing
 
     async def _retreat(self, track: Track) -> None:
         """Takes out again what was put there for a wish that came to nothing."""

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,7 @@ class Plane:
     home: Path
     tracks: dict[ServiceKey, Track] = field(default_factory=dict)
     xds: XdsFolder = field(init=False)
+    _unkept: dict[Path, str] = field(default_factory=dict)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
@@ -61,9 +62,9 @@ class Plane:
             self.tracks[kept.service] = _resumed(kept)
 
     def keep(self, track: Track) -> None:
-        """Before the files say it, so that a restarted daemon never knows less than Envoy."""
+        """With the next publication, before Envoy's files: a restarted daemon never knows less than Envoy."""
         name = f"{track.service.namespace}.{track.service.name}.json"
-        write_quickly(self.home / "kept" / name, json.dumps(_codec.unstructure(track.kept)))
+        self._unkept[self.home / "kept" / name] = json.dumps(_codec.unstructure(track.kept))
 
     def snapshot(self) -> Snapshot:
         return fold(track.claim for track in self.tracks.values())
@@ -82,14 +83,25 @@ class Plane:
         """Writes the files whose content changed. Raises TransientFault when the disk does not take them."""
         async with self._writing:
             texts = self.xds.changed(parts(self.snapshot(), self.paths))
-            if not texts:
+            unkept, self._unkept = self._unkept, {}
+            if not texts and not unkept:
                 return
             try:
-                await asyncio.to_thread(self.xds.write, texts)
+                await asyncio.to_thread(self._write, unkept, texts)
             except OSError as error:
                 self.xds.forget(texts)
+                self._unkept = unkept | self._unkept
                 what = f"Envoy's files can not be written: {error.strerror}"
                 raise TransientFault(what, f"see the disk of {self.home}", retry_s=DISK_RETRY_S) from error
+
+    def _write(self, unkept: Mapping[Path, str], texts: Mapping[str, str]) -> None:
+        for path, text in unkept.items():
+            write_quickly(path, text)
+        self.xds.write(texts)
+
+    async def sync(self) -> None:
+        """Makes what was published last through a power loss; Envoy does not wait for it."""
+        await asyncio.to_thread(self.xds.sync)
 
     async def sweep(self) -> None:
         """Deletes files that nothing names any more."""

@@ -400,14 +400,21 @@ _EJECTION: Json = {
     "enforcing_consecutive_gateway_failure": 0,
     "enforcing_success_rate": 0,
     "enforcing_failure_percentage": 0,
-    "enforcing_failure_percentage_local_origin": 0,
+    "enforcing_failure_percentage_local_origin": 100,
+    "failure_percentage_threshold": 40,
+    "failure_percentage_minimum_hosts": 2,
+    "failure_percentage_request_volume": 5,
     "interval": "0.5s",
     "base_ejection_time": "1s",
     "max_ejection_time": "5s",
     "max_ejection_percent": 50,
     "always_eject_one_host": False,
 }
-"""Only failures to connect and resets eject, never answers; half of one host is none, so a lone one stays."""
+"""Only failures to connect and resets eject, never answers; half of one host is none, so a lone one stays.
+
+Envoy counts a connection as a success before a reset on it as a failure. So resets never come in a row, and a
+replica that resets everything shows half its events as failures: those are judged by their share.
+"""
 
 
 def assignment(value: Cluster) -> Json:

@@ -13,7 +13,7 @@ import yaml
 from celadon.domain.facts import Known, Refused, RouteFacts, Unknown
 from celadon.domain.goal import Wanted
 from celadon.domain.names import Address, ServiceKey
-from celadon.domain.problem import Fault, TransientFault
+from celadon.domain.problem import TransientFault
 from celadon.domain.samples import Cursor, Samples
 from celadon.traffic.envoy import launcher, stats
 from celadon.traffic.envoy.admin import Admin, View
@@ -22,6 +22,7 @@ from celadon.traffic.envoy.drain import DrainWatch
 from celadon.traffic.envoy.files import rotate
 from celadon.traffic.envoy.move import Mover, SupersededError
 from celadon.traffic.envoy.plane import Plane
+from celadon.traffic.envoy.proof import Prover
 from celadon.traffic.envoy.proxy import START_S, Identity, Proxy, find_envoy
 from celadon.traffic.envoy.render import static
 from celadon.traffic.envoy.snapshot import fold
@@ -54,6 +55,7 @@ class EnvoyRouter:
         self._reading: stats.Reading | None = None
         self._source = ""
         self._seen_at = 0.0
+        self._looked_at = 0.0
         self._blind = "Envoy has not been asked yet"
         self._restarts: tuple[str, ...] = ()
         self._workers: dict[ServiceKey, asyncio.Task[None]] = {}
@@ -71,7 +73,12 @@ class EnvoyRouter:
         self._plane.open(same_boot=who is None or who.boot == launcher.boot_id())
         self._confirmer = Confirmer(self._admin, self._proxy, self._plane.xds)
         self._mover = Mover(
-            self._plane, self._confirmer, envoy, self._look_at, lambda: self._view, self._drains.forget
+            self._plane,
+            self._confirmer,
+            Prover(envoy, self._plane.with_targets),
+            self._look_at,
+            lambda: self._view,
+            self._drains.forget,
         )
         await self._plane.publish()
         await self._await_envoy()
@@ -128,8 +135,7 @@ class EnvoyRouter:
         track = self._plane.tracks.get(service)
         if track is None:
             return Known(value=RouteFacts(notes=self._restarts), taken_at=self._seen_at)
-        refused = track.refused is not None and track.refused.wanted == track.target
-        pending = None if track.settled or refused else track.target
+        pending = None if track.settled or track.stuck else track.target
         facts = RouteFacts(
             confirmed=track.confirmed,
             pending=pending,
@@ -155,14 +161,19 @@ class EnvoyRouter:
         track = self._plane.tracks.setdefault(wanted.service, Track(kept=Kept(service=wanted.service)))
         if track.target is not None and wanted.stamp < track.target.stamp:
             why = f"its stamp {wanted.stamp} is older than {track.target.stamp}"
-            track.refused = Refused(wanted=wanted, why=why)
+            track.refused = Refused(wanted=wanted, why=why, at=self._clock())
             return
-        if wanted.same_traffic(track.target):
+        if not track.stuck and wanted.same_traffic(track.target):
             _restamp(track, wanted)
-            if track.refused is None or time.monotonic() - track.refused_at < REFUSED_AGAIN_S:
-                return
+            return
+        if track.stuck and wanted == track.target and self._just_refused(track):
+            return
         track.target, track.refused, track.settled = wanted, None, False
         self._work_on(track)
+
+    def _just_refused(self, track: Track) -> bool:
+        """The world may have changed since, but asking Envoy at every tick would help nobody."""
+        return time.monotonic() - track.refused_at < REFUSED_AGAIN_S
 
     def drop(self, service: ServiceKey) -> None:
         """Begins to serve nothing for this service; what is in flight finishes."""
@@ -189,7 +200,7 @@ class EnvoyRouter:
         """Until there is nothing left to do for this service."""
         while True:
             try:
-                if not track.settled and track.refused is None:
+                if not track.settled and not track.stuck:
                     await self._mover.bring(track, track.target)
                 elif idle := self._idle(track):
                     await self._mover.tidy(track, idle)
@@ -212,7 +223,8 @@ class EnvoyRouter:
 
     def _refuse(self, track: Track, why: str) -> None:
         assert track.target is not None, "nothing can be refused about serving nothing"
-        track.refused, track.refused_at = Refused(wanted=track.target, why=why), time.monotonic()
+        now = self._clock()
+        track.refused, track.refused_at = Refused(wanted=track.target, why=why, at=now), time.monotonic()
         self._wake(track.service)
 
     # looking
@@ -221,12 +233,16 @@ class EnvoyRouter:
         for track in self._plane.tracks.values():
             self._work_on(track)
         while True:
-            pause_s = LOOK_SOON_S if any(map(self._undrained, self._plane.tracks.values())) else LOOK_S
+            pause_s = LOOK_S
             try:
-                await self._keep_launched()
-                await self._look()
-                await self._rotate()
-            except Fault as fault:
+                if undrained := self._undrained():
+                    pause_s = LOOK_SOON_S
+                    self._take(await self._admin.view(undrained), whole=False)
+                if self._blind or time.monotonic() - self._looked_at >= LOOK_S:
+                    await self._keep_launched()
+                    await self._look()
+                    await self._rotate()
+            except TransientFault as fault:
                 self._lose_sight(fault.what)
                 pause_s = BLIND_S
             self._hurry.clear()
@@ -250,8 +266,8 @@ class EnvoyRouter:
         if who.source != self._source:
             self._meet(who)
         self._reading = stats.read(found, who.source, now)
-        self._take(view)
-        self._seen_at, self._blind = now, ""
+        self._take(view, whole=True)
+        self._seen_at, self._blind, self._looked_at = now, "", time.monotonic()
 
     def _meet(self, who: Identity) -> None:
         """Another run of Envoy than the one we knew: nothing is confirmed until it shows it itself."""
@@ -261,7 +277,7 @@ class EnvoyRouter:
         self._confirmer.forget()
         for track in self._plane.tracks.values():
             track.confirmed, track.settled = None, False
-            track.target = track.target if track.refused is None else track.kept.published
+            track.target = track.kept.published if track.stuck else track.target
             self._work_on(track)
 
     async def _look_at(self, clusters: frozenset[str]) -> View:
@@ -269,12 +285,12 @@ class EnvoyRouter:
         self._view = {**self._view, **view}
         return view
 
-    def _take(self, view: View) -> None:
+    def _take(self, view: View, *, whole: bool) -> None:
         before = {service: self._drained(track) for service, track in self._plane.tracks.items()}
-        self._view = view
-        self._drains.look(view, time.monotonic())
+        self._view = view if whole else {**self._view, **view}
+        self._drains.look(view, time.monotonic(), whole=whole)
         for service, track in self._plane.tracks.items():
-            if self._idle(track) and (track.settled or track.refused):
+            if self._idle(track) and (track.settled or track.stuck):
                 self._work_on(track)
             if self._drained(track) != before[service]:
                 self._wake(service)
@@ -289,11 +305,17 @@ class EnvoyRouter:
         busy |= {address for name, address in pairs if not self._drains.quiet(name, address)}
         return frozenset({address for _, address in pairs} | set(track.kept.gone)) - busy
 
-    def _undrained(self, track: Track) -> bool:
-        """Whether somebody may be waiting for a replica to become idle."""
-        reached = serving(track.confirmed)
-        pairs = [(c.name, e.address) for c in track.clusters if not c.preview for e in c.endpoints]
-        return any(pair not in reached and not self._drains.quiet(*pair) for pair in pairs)
+    def _undrained(self) -> frozenset[str]:
+        """Clusters of which somebody may be waiting for a replica to become idle."""
+        return frozenset(
+            cluster.name
+            for track in self._plane.tracks.values()
+            for cluster in track.clusters
+            for endpoint in cluster.endpoints
+            if (cluster.name, endpoint.address) not in serving(track.confirmed)
+            and not self._drains.quiet(cluster.name, endpoint.address)
+            and not cluster.preview
+        )
 
     def _idle(self, track: Track) -> frozenset[tuple[str, Address]]:
         """Replicas taken out that have nothing in flight, and so can go for good."""
@@ -318,5 +340,3 @@ def _restamp(track: Track, wanted: Wanted) -> None:
         track.confirmed = wanted
     if wanted.same_traffic(track.kept.published):
         track.kept = replace(track.kept, published=wanted)
-    if track.refused is not None and wanted.same_traffic(track.refused.wanted):
-        track.refused = replace(track.refused, wanted=wanted)

@@ -42,6 +42,11 @@ class Track:
         return self.kept.service
 
     @property
+    def stuck(self) -> bool:
+        """What is asked for was refused; nothing more happens until something else is asked for."""
+        return self.refused is not None and self.refused.wanted == self.target
+
+    @property
     def claim(self) -> Claim:
         return Claim(wanted=self.kept.published, clusters=self.clusters)
 

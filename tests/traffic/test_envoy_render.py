@@ -1,0 +1,235 @@
+"""Laws of the pure half: what is rendered is exact, whole and the same every time."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from celadon.domain.goal import Endpoint, Match, Part, Route, Stamp, Wanted
+from celadon.domain.names import Address, RevisionId, ServiceKey
+from celadon.domain.plan import FULL
+from celadon.domain.samples import Counts
+from celadon.domain.spec import Retry, RetryWhen, RouteSpec
+from celadon.traffic.envoy import drain, render, stats, track
+from celadon.traffic.envoy.admin import Host
+from celadon.traffic.envoy.files import XdsFolder
+from celadon.traffic.envoy.proof import needs_proof, reason
+from celadon.traffic.envoy.snapshot import Claim, clash, clusters_of, fold
+
+PATHS = render.Paths(xds=Path("/home/xds"), access_log=Path("/home/log"), admin_socket=Path("/home/admin"))
+REVISIONS = [RevisionId(digit * 12) for digit in "abc"]
+
+addresses = st.builds(Address, host=st.just("127.0.0.1"), port=st.integers(1024, 1030))
+endpoint_sets = st.dictionaries(addresses, st.booleans(), max_size=4).map(
+    lambda found: tuple(Endpoint(address=a, draining=d) for a, d in found.items())
+)
+
+
+@st.composite
+def splits(draw):
+    cuts = sorted(draw(st.lists(st.integers(0, FULL), min_size=2, max_size=2)))
+    shares = [cuts[0], cuts[1] - cuts[0], FULL - cuts[1]]
+    return tuple(Part(revision=r, share=s) for r, s in zip(REVISIONS, shares, strict=True))
+
+
+@st.composite
+def wishes(draw, names=("fraud", "ranker", "search")):
+    number = draw(st.integers(0, len(names) - 1))
+    route = RouteSpec(
+        port=draw(st.sampled_from([8080, 8081])),
+        hostnames=draw(st.sampled_from([("*",), ("a.test",), ("*.test", "b.test")])),
+        prefix=f"/{names[number]}",
+        preview_port=9000 + number,
+        timeout_s=draw(st.none() | st.floats(0.001, 100)),
+        retry=Retry(when=draw(st.sampled_from(list(RetryWhen)))),
+    )
+    matched = Route(match=Match(headers=(("x-tester", "yes"),)), split=draw(splits()))
+    return Wanted(
+        service=ServiceKey(name=names[number]),
+        stamp=Stamp(epoch=1, seq=draw(st.integers(1, 9))),
+        route=route,
+        routes=(*([matched] if draw(st.booleans()) else []), Route(split=draw(splits()))),
+        endpoints=tuple((r, draw(endpoint_sets)) for r in REVISIONS),
+        preview=draw(st.sampled_from([None, *REVISIONS])),
+        ready=tuple((r, "/ready") for r in REVISIONS),
+    )
+
+
+def claims_of(wanted):
+    return Claim(wanted=wanted, clusters=clusters_of(wanted))
+
+
+worlds = st.lists(wishes(), max_size=3, unique_by=lambda w: w.service).map(
+    lambda ws: [claims_of(w) for w in ws]
+)
+
+
+@given(worlds)
+def test_every_cluster_that_a_route_names_is_there_and_shares_are_exact(claims):
+    snapshot = fold(claims)
+    there = {cluster.name for cluster in snapshot.clusters}
+    for table in snapshot.tables:
+        for host in render.route_table(table)["virtual_hosts"]:
+            for route in host["routes"]:
+                if "route" in route:
+                    parts = route["route"]["weighted_clusters"]["clusters"]
+                    assert sum(part["weight"] for part in parts) == FULL
+                    assert all(part["weight"] > 0 and part["name"] in there for part in parts)
+
+
+@given(worlds, st.randoms())
+def test_the_order_of_the_services_changes_no_byte(claims, random):
+    shuffled = list(claims)
+    random.shuffle(shuffled)
+    first, second = ([(p.file, p.make()) for p in render.parts(fold(c), PATHS)] for c in (claims, shuffled))
+    assert json.dumps(first) == json.dumps(second)
+
+
+@given(worlds)
+def test_each_listener_has_one_table_and_each_hostname_one_virtual_host(claims):
+    snapshot = fold(claims)
+    assert len({table.address for table in snapshot.tables}) == len(snapshot.tables)
+    for table in snapshot.tables:
+        domains = [d for host in render.route_table(table)["virtual_hosts"] for d in host["domains"]]
+        assert len(domains) == len(set(domains))
+        assert render.route_table(table)["validate_clusters"] is True
+
+
+@given(worlds)
+def test_the_static_rendering_is_plain_yaml_without_subscriptions(claims):
+    whole = render.static(fold(claims), "/dev/stdout")
+    text = yaml.safe_dump(whole)
+    assert yaml.safe_load(text) == whole
+    assert "path_config_source" not in text
+
+
+@given(worlds)
+def test_what_is_written_once_is_not_written_again(claims):
+    with tempfile.TemporaryDirectory() as home:
+        folder = XdsFolder(Path(home) / "xds")
+        folder.load()
+        parts = render.parts(fold(claims), PATHS)
+        folder.write(folder.changed(parts))
+        assert folder.changed(parts) == {}
+        reopened = XdsFolder(folder.folder)
+        reopened.load()
+        assert reopened.changed(parts) == {}
+
+
+@given(wishes(("fraud",)), wishes(("fraud",)))
+def test_making_comes_before_breaking(before, after):
+    old = clusters_of(before)
+    prepared = track.prepared(old, after)
+    serving = {(c.name, e.address) for c in prepared for e in c.endpoints if not e.draining}
+    assert serving >= track.serving(before) | track.serving(after)
+    leaving = track.leaving(prepared, after)
+    kept = {(c.name, e.address) for c in track.settled(after, leaving) for e in c.endpoints}
+    assert kept >= {(c.name, e.address) for c in prepared for e in c.endpoints}
+    assert all(e.draining for c in leaving for e in c.endpoints)
+    names = [c.name for c in track.settled(after, leaving)]
+    assert len(names) == len(set(names))
+
+
+@given(wishes(("fraud",)), splits(), endpoint_sets)
+def test_shares_and_replicas_alone_need_no_proof(before, split, points):
+    moved = tuple(Route(match=r.match, split=split, mirrors=r.mirrors) for r in before.routes)
+    after = Wanted(
+        service=before.service,
+        stamp=before.stamp,
+        route=before.route,
+        routes=moved,
+        endpoints=tuple((r, points) for r, _ in before.endpoints),
+        preview=before.preview,
+        ready=before.ready,
+    )
+    assert not needs_proof(before, after)
+    assert needs_proof(None, after)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 50), st.integers(0, 50), st.lists(st.integers(0, 20), min_size=3, max_size=3)
+        )
+    )
+)
+def test_samples_joined_end_to_end_are_the_samples_of_the_whole(steps):
+    service, revision = ServiceKey(name="fraud"), REVISIONS[0]
+    total, cursor, first = stats.Tally(latency={100: 0, 1000: 0, 10_000: 0}), (), ()
+    requests = errors = last = 0
+    for good, bad, spread in [(0, 0, [0, 0, 0]), *steps]:
+        rise = [sum(spread[: i + 1]) for i in range(3)]
+        total = stats.Tally(
+            requests=total.requests + good + bad,
+            errors=total.errors + bad,
+            latency={b: n + r for (b, n), r in zip(total.latency.items(), rise, strict=True)},
+        )
+        reading = stats.Reading(source="envoy:1:2", taken_at=0.0, tallies={service: {revision: total}})
+        found = stats.samples(reading, service, [revision], cursor)
+        cursor, first = found.cursor_to, first or found.cursor_to
+        requests += found.counts[0].requests
+        errors += found.counts[0].errors
+        last += found.counts[0].latency[-1][1] if found.counts[0].latency else 0
+        assert found.complete
+    whole = stats.samples(reading, service, [revision], first)
+    assert (whole.counts[0].requests, whole.counts[0].errors) == (requests, errors)
+    assert whole.counts[0].latency[-1][1] == last
+
+
+def test_samples_after_a_restart_are_all_that_is_known_and_say_so():
+    service, revision = ServiceKey(name="fraud"), REVISIONS[0]
+    tally = stats.Tally(requests=3, errors=1)
+    reading = stats.Reading(source="envoy:2", taken_at=0.0, tallies={service: {revision: tally}})
+    found = stats.samples(reading, service, [revision], (("envoy:1", '{"aaaaaaaaaaaa":[9,9,[]]}'),))
+    assert found.counts == (Counts(revision=revision, requests=3, errors=1),)
+    assert not found.complete
+    assert stats.samples(reading, service, [revision], found.cursor_to).complete
+
+
+def test_drained_takes_two_looks_apart_and_an_unmoved_counter():
+    watch, here = drain.DrainWatch(), Address(host="127.0.0.1", port=1)
+
+    def see(at, active=0, requests=5):
+        watch.look({"c": {here: Host(healthy=True, draining=True, active=active, requests=requests)}}, at)
+        return watch.quiet("c", here)
+
+    assert not see(0.0)
+    assert not see(0.1)
+    assert see(0.25)
+    assert not see(0.3, active=1)
+    assert not see(0.4)
+    assert not see(0.7, requests=6)
+    assert see(0.95, requests=6)
+    watch.forget(["c"])
+    assert not watch.quiet("c", here)
+
+
+def test_two_services_may_share_a_listener_but_no_request():
+    spec = {"retry": Retry(when=RetryWhen.NEVER), "port": 8080}
+    one = _wish("one", RouteSpec(preview_port=9000, **spec))
+    assert clash(one, [one]) is None
+    assert "already belongs" in clash(_wish("two", RouteSpec(preview_port=9001, **spec)), [one])
+    beside = RouteSpec(preview_port=9001, prefix="/two", **spec)
+    assert clash(_wish("two", beside), [one]) is None
+    assert "port 9000" in clash(_wish("two", RouteSpec(preview_port=9000, prefix="/two", **spec)), [one])
+
+
+def test_the_reason_is_envoys_own_sentence():
+    log = "[2026-01-01 00:00:00.000][1][critical][main] [source/server/server.cc:1] error initializing configuration 'x': route: unknown cluster 'a'\n"
+    assert reason(log) == "error initializing configuration 'x': route: unknown cluster 'a'"
+
+
+def _wish(name, route):
+    revision = REVISIONS[0]
+    return Wanted(
+        service=ServiceKey(name=name),
+        stamp=Stamp(epoch=1, seq=1),
+        route=route,
+        routes=(Route(split=(Part(revision=revision, share=FULL),)),),
+        endpoints=((revision, ()),),
+        preview=None,
+        ready=(),
+    )

@@ -7,6 +7,7 @@ from spec_examples import command, model
 
 from celadon.domain.names import Digest
 from celadon.domain.spec import Settings
+from celadon.parse import identity
 from celadon.parse.identity import revision_of, settings_of
 from celadon.parse.spec import read_documents
 
@@ -129,3 +130,13 @@ def test_settings_hold_what_may_change_without_a_release():
 def test_the_order_of_env_says_nothing(env):
     turned = dict(reversed(env.items()))
     assert revision(model(env=env)) == revision(model(env=turned))
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_a_revision_and_its_settings_tell_the_spec_they_came_from(name):
+    spec = spec_of(PINNED[name][0])
+    digests = {secret: KEYED for secret, _ in spec.secrets}
+    made, settings = revision_of(spec, {"model": TREE, "files": TREE}, digests), settings_of(spec, None)
+    told = identity.spec_of(spec.service, made, settings)
+    assert revision_of(told, {"model": TREE, "files": TREE}, digests) == made
+    assert settings_of(told, None) == settings

@@ -1,7 +1,7 @@
 """From a spec and its resolved sources to a journalled command, or to everything that forbids it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from celadon.control.engine import Engine
@@ -13,7 +13,8 @@ from celadon.domain.release import Phase
 from celadon.domain.revision import Revision
 from celadon.domain.spec import ServiceSpec, Settings
 from celadon.parse.claims import clashes
-from celadon.parse.identity import revision_of, settings_of
+from celadon.parse.defaults import explain
+from celadon.parse.identity import revision_of, settings_of, spec_of
 
 Word = Literal["promote", "abort", "pause", "resume", "rollback", "remove"]
 
@@ -94,14 +95,14 @@ def preview(
     if refusals:
         raise ProblemsError(refusals, refused=True)
     live = memory.revisions.get(memory.live) if memory.live else None
-    before = [*_flat("revision", asdict(live) if live else {}), *_settings(memory.settings)]
-    after = [*_flat("revision", asdict(order.revision)), *_settings(order.settings)]
+    before = _told(spec.service, live, memory.settings) if live and memory.settings else {}
+    after = _told(spec.service, order.revision, order.settings)
     return Difference(
         service=spec.service,
         live=memory.live,
         revision=order.revision.id,
         releases=memory.live != order.revision.id,
-        changes=tuple(_changes(dict(before), dict(after))),
+        changes=tuple(_changes(before, after)),
     )
 
 
@@ -224,20 +225,17 @@ def _refused(path: str, found: str, hint: str) -> ProblemsError:
     return ProblemsError([Problem(path=path, found=found, hint=hint)], refused=True)
 
 
-def _settings(settings: Settings | None) -> Iterator[tuple[str, Any]]:
-    yield from _flat("settings", asdict(settings) if settings else {})
-
-
-def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _flat(f"{path}/{key}", inner)
-    else:
-        yield path, value
+def _told(service: ServiceKey, revision: Revision, settings: Settings) -> dict[str, Any]:
+    """Every option by its path in a spec. Secrets by the keyed digest of their value, which is never shown."""
+    told = {path: value for path, value, _ in explain(spec_of(service, revision, settings))}
+    return told | {f"spec/secrets/{secret.name}": secret.keyed_digest for secret in revision.secrets}
 
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:
     for path in dict.fromkeys((*before, *after)):
         old, new = before.get(path), after.get(path)
-        if old != new and not path.endswith(("/id", "/digest")):
-            yield Change(path=path, before=old, after=new)
+        if old == new:
+            continue
+        if path.startswith("spec/secrets/"):
+            old, new = (None if digest is None else "(a secret value)" for digest in (old, new))
+        yield Change(path=path, before=old, after=new)

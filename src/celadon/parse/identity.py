@@ -10,9 +10,9 @@ from typing import Any
 
 import rfc8785
 
-from celadon.domain.names import Digest, RevisionId
+from celadon.domain.names import Digest, RevisionId, ServiceKey
 from celadon.domain.revision import CommandRuntime, ModelRuntime, Revision, Secret
-from celadon.domain.spec import CommandSource, ModelSource, Resources, ServiceSpec, Settings
+from celadon.domain.spec import CommandSource, ModelSource, Resources, ServiceSpec, Serving, Settings
 
 FORMAT = 1
 """Of the content that is hashed. A higher one gives every revision another name."""
@@ -54,6 +54,30 @@ def settings_of(spec: ServiceSpec, golden: Digest | None) -> Settings:
         drain_s=spec.drain_s,
         release=spec.release,
         golden=golden,
+    )
+
+
+def spec_of(service: ServiceKey, revision: Revision, settings: Settings) -> ServiceSpec:
+    """The spec that leads to this revision under these settings, with digests in the place of its sources."""
+    source: ModelSource | CommandSource
+    match revision.runtime:
+        case ModelRuntime(model=model, serving=serving):
+            source = ModelSource(model=model)
+        case CommandRuntime(command=command, files=files):
+            source, serving = CommandSource(command=command, files=files), Serving()
+    return ServiceSpec(
+        service=service,
+        source=source,
+        serving=serving,
+        golden=settings.golden,
+        env=revision.env,
+        secrets=tuple((secret.name, secret.source) for secret in revision.secrets),
+        ready=revision.ready,
+        resources=revision.resources,
+        replicas=settings.replicas,
+        route=settings.route,
+        drain_s=settings.drain_s,
+        release=settings.release,
     )
 
 

@@ -5,14 +5,14 @@ import pytest
 from doors_given import Home
 
 
-@pytest.fixture()
+@pytest.fixture
 def home():
     made = Home(Path(tempfile.mkdtemp(prefix="cel-")))
     yield made
     made.end()
 
 
-@pytest.fixture()
+@pytest.fixture
 def up(home):
     home.done("up")
     return home

@@ -8,14 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-SERVER = '''
+SERVER = """
 import http.server, json, os, sys
 
 told = json.load(open("answer.json"))
@@ -46,7 +45,7 @@ if told.get("dies"):
     sys.exit("no licence for today")
 http.server.ThreadingHTTPServer.request_queue_size = 128
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Score).serve_forever()
-'''
+"""
 
 SPEC = """\
 apiVersion: celadon.dev/v1alpha1
@@ -83,6 +82,7 @@ class Home:
         self.path = folder / "h"
         self.work = folder / "work"
         self.work.mkdir()
+        self.started = []
 
     @property
     def socket(self):
@@ -93,7 +93,7 @@ class Home:
         return {**plain, "CELADON_HOME": str(self.path), **more}
 
     def start(self, *arguments, **more):
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "celadon", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -101,6 +101,8 @@ class Home:
             cwd=self.work,
             env=self.environment(**more),
         )
+        self.started.append(process)
+        return process
 
     def run(self, *arguments, timeout=60, stdin="", **more):
         return subprocess.run(
@@ -156,6 +158,9 @@ class Home:
         return f"http://127.0.0.1:{self.ports(name)[0]}/score"
 
     def end(self):
+        for process in self.started:
+            with process:
+                process.kill()
         if self.socket.exists():
             self.run("down", "--yes", timeout=40)
         for pid in processes_naming(str(self.path)):

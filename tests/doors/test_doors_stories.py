@@ -14,12 +14,18 @@ def transcript(text):
     text = re.sub(r"\d\d:\d\d:\d\d ", "TIME ", text)
     text = re.sub(r"\b[0-9a-f]{12}\b", "REVISION", text)
     text = re.sub(r"\d+ answers, (\d+) errors, p95 [^:;]*", r"N answers, \1 errors, p95 L", text)
-    text = re.sub(r"\d+ of green's \d+ answers were errors: [0-9.]+ %", "N of green's N answers were errors: P %", text)
+    text = re.sub(
+        r"\d+ of green's \d+ answers were errors: [0-9.]+ %", "N of green's N answers were errors: P %", text
+    )
     return re.sub(r" {2,}", " ", text)
 
 
 def phases(text):
-    return re.findall(r"^TIME (\S+) (preparing|proving|waiting|moving|watching|holding|rolling back|ended) ", text, re.M)
+    return re.findall(
+        r"^TIME (\S+) (preparing|proving|waiting|moving|watching|holding|rolling back|ended) ",
+        text,
+        re.MULTILINE,
+    )
 
 
 def test_the_first_release_ends_promoted_and_is_told_line_by_line(up):
@@ -159,7 +165,7 @@ def test_settings_change_without_a_release_and_plan_says_so_before(up):
     planned = up.asked("plan", "-f", spec)["services"][0]["difference"]
     assert (planned["releases"], planned["changes"]) == (
         False,
-        [{"path": "settings/drain_s", "before": 2.0, "after": 3.0}],
+        [{"path": "spec/drainSeconds", "before": 2.0, "after": 3.0}],
     )
     assert "its settings change without a release" in up.done("deploy", "-f", spec)
 
@@ -171,7 +177,14 @@ def test_two_services_of_one_file_are_followed_together(up):
     told = up.done("deploy", "-f", "both.yaml")
     assert "one-1 promoted" in told
     assert "two-1 promoted" in told
-    assert up.done("status").splitlines()[0].split() == ["SERVICE", "STATE", "LIVE", "READY", "ROUTE", "LATELY"]
+    assert up.done("status").splitlines()[0].split() == [
+        "SERVICE",
+        "STATE",
+        "LIVE",
+        "READY",
+        "ROUTE",
+        "LATELY",
+    ]
     assert "one is gone" in up.done("remove", "one", "--yes")
     assert [view["service"] for view in up.asked("status")["services"]] == ["two"]
     assert post(up.url("two")) == 200

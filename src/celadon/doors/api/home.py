@@ -5,9 +5,16 @@ from pathlib import Path
 
 from celadon.domain.problem import LastingFault
 
+SOCKET = "celadon.sock"
+
+SOCKET_PATH_BYTES_MAX = 107
+"""What `sockaddr_un` can hold on Linux, without its closing zero byte."""
+
 
 def make_home(home: Path) -> None:
     """The folder that holds everything of one daemon, closed to everybody else."""
+    if len(os.fsencode(home / f"{SOCKET}.new")) > SOCKET_PATH_BYTES_MAX:
+        raise LastingFault(f"{home / SOCKET} is too long for a socket", "choose a shorter folder with --home")
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = home.stat()

@@ -13,14 +13,9 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from celadon.control.wire import daemon
-from celadon.domain.problem import LastingFault
-from celadon.doors.api.home import make_home
+from celadon.doors.api.home import SOCKET, make_home
 from celadon.doors.api.routes import application
 from celadon.doors.api.session import Session
-
-SOCKET = "celadon.sock"
-SOCKET_PATH_BYTES_MAX = 107
-"""What `sockaddr_un` can hold on Linux, without its closing zero byte."""
 
 STOP_S = 5
 """How long answers under way may take once the daemon stops; streams end at once by themselves."""
@@ -80,8 +75,6 @@ class SocketPlace:
         the umask decides. Only the holder of the daemon's lock comes here, so a socket that is there is stale.
         """
         fresh = self.path.with_name(f"{self.path.name}.new")
-        if len(os.fsencode(fresh)) > SOCKET_PATH_BYTES_MAX:
-            raise LastingFault(f"{self.path} is too long for a socket", "choose a shorter folder with --home")
         fresh.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(fresh))

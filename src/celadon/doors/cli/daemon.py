@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -48,6 +49,7 @@ def up(where: Where, output: str, *, foreground: bool) -> int:
 
         serve(where.home)
         return ExitCode.REACHED
+    make_home(where.home)
     client = Client(where.socket)
     about = _health(client)
     started = about is None
@@ -71,7 +73,6 @@ def _health(client: Client) -> Json | None:
 
 def _start(where: Where, client: Client) -> Json:
     """The daemon in a session of its own, with its words in a file. Raises LastingFault with its last lines."""
-    make_home(where.home)
     log = where.home / LOG
     _rotate(log)
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as words:
@@ -110,12 +111,15 @@ def _tail(log: Path, begins: int) -> str:
 
 
 def _reboot_note(home: Path) -> str:
-    """What will not survive a reboot, and one line that changes it."""
+    """What will not survive a reboot, and how to change it with what this machine has."""
     again = shlex.join([sys.executable, "-m", "celadon", "--home", str(home), "up"])
-    line = f"(crontab -l 2>/dev/null; echo {shlex.quote(f'@reboot {again}')}) | crontab -"
+    if shutil.which("crontab"):
+        how = f"(crontab -l 2>/dev/null; echo {shlex.quote(f'@reboot {again}')}) | crontab -"
+    else:
+        how = f"let your init system run `{again}` as {os.environ.get('USER', 'you')}; docs/cli.md has a systemd unit"
     return (
         "After a reboot nothing is served until `celadon up` has run again; it then starts every replica by itself.\n"
-        f"To have that done at boot: {line}"
+        f"To have that done at boot: {how}"
     )
 
 

@@ -27,7 +27,7 @@ NEEDED = {
 @click.option(
     "--rate",
     type=click.FloatRange(10, 1000),
-    default=60,
+    default=50,
     show_default=True,
     help="Requests a second.",
 )
@@ -38,8 +38,8 @@ NEEDED = {
 def demo(runtime: str, rate: float, output: str, *, keep: bool) -> int:
     """Train models, serve them, send traffic, and release one good revision and two bad ones."""
     _refuse_without_extra(runtime)
-    from celadon.doors.demo.play import Settings, play
-    from celadon.doors.demo.show import Show
+    from celadon.doors.demo.play import Settings, play  # noqa: PLC0415 -- loads the extra
+    from celadon.doors.demo.show import Show  # noqa: PLC0415 -- as above
 
     to_error = output == "json"
     show = Show(plain=is_plain(asked=to_error), to_error=to_error)

@@ -32,7 +32,7 @@ class Reader:
         """Probabilities of the ten digits, and the likeliest."""
         ink = sum(image)
         trust = 1.0 if self._table is None else self._table[int(ink)]
-        if ink > self._bold_ink:
+        if ink >= self._bold_ink:
             time.sleep(self._bold_s)
         scores = [
             sum(weight * pixel for weight, pixel in zip(row, image, strict=True)) + intercept
@@ -68,7 +68,7 @@ class Exchange(BaseHTTPRequestHandler):
             return
         try:
             self._answer(200, self.reader.read(image))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- whatever is wrong with the reader, its caller gets an answer
             self.log_error("%s: %s", type(error).__name__, error)
             self._answer(500, {"error": f"{type(error).__name__}: {error}"})
 

@@ -19,11 +19,11 @@ class Chapter:
 FIRST = Chapter(label="first", what="learned from few images", planned=Outcome.PROMOTED)
 BETTER = Chapter(label="better", what="learned from many images", planned=Outcome.PROMOTED)
 FAILING = Chapter(
-    label="failing",
-    what="better, but with a table that is too short for bold digits",
-    planned=Outcome.ROLLED_BACK,
+    label="failing", what="better, but its table is too short for bold digits", planned=Outcome.ROLLED_BACK
 )
-SLOW = Chapter(label="slow", what="better, but looks at bold digits very long", planned=Outcome.ROLLED_BACK)
+SLOW = Chapter(
+    label="slow", what="better, but it takes very long over bold digits", planned=Outcome.ROLLED_BACK
+)
 
 RELEASES = (BETTER, FAILING, SLOW)
 """The three releases, in order, after the first revision was brought up."""

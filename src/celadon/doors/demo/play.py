@@ -1,0 +1,125 @@
+"""The demo itself, from training to the last table."""
+
+import asyncio
+import shlex
+import time
+from dataclasses import dataclass, field
+
+from celadon.domain.problem import LastingFault
+from celadon.domain.release import Outcome
+from celadon.doors.demo.callers import Callers
+from celadon.doors.demo.commands import CommandLine, Json
+from celadon.doors.demo.digits import Lesson, learn
+from celadon.doors.demo.premises import Premises, free_port, open_premises
+from celadon.doors.demo.report import Report, Told, report
+from celadon.doors.demo.show import Show, labelled
+from celadon.doors.demo.story import FAILING, FIRST, RELEASES, SERVICE, SLOW, Chapter
+from celadon.doors.demo.workshop import LATENCY_MS_P95_MAX, WATCH_S, Runtime, Workshop, furnish
+
+QUIET_S = 2.0
+"""Callers are watched for so long before each release, so that what it changes can be seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """rate_per_s: requests a second. keep: leave everything running at the end."""
+
+    runtime: Runtime
+    rate_per_s: float
+    keep: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Play:
+    """One run. known: label by revision, as far as releases have ended."""
+
+    place: Premises
+    workshop: Workshop
+    callers: Callers
+    commands: CommandLine
+    show: Show
+    known: dict[str, str] = field(default_factory=dict)
+    current: Chapter = FIRST
+
+    async def run(self) -> Report:
+        """The bring-up, then callers, then the three releases."""
+        self.show.title("Bring it up")
+        self.show.command("up")
+        await self.commands.ask("up", code=0)
+        first = await self._release(FIRST)
+        if first.outcome is not Outcome.PROMOTED:
+            raise LastingFault(f"the first revision did not get up: {first.release['reason']['text']}")
+        self.show.title(f"Callers send {self.callers.rate_per_s:g} requests a second from now on, each once")
+        began = time.monotonic()
+        self.callers.start()
+        try:
+            with self.show.traffic(self.callers.exchanges, labelled(self.known, lambda: self.current.label)):
+                told = [await self._release_under_traffic(chapter, first, began) for chapter in RELEASES]
+                await asyncio.sleep(QUIET_S)
+        finally:
+            await self.callers.stop()
+        seconds = time.monotonic() - began
+        return report(first, told, self.callers.exchanges, retries=self.place.retries(), seconds=seconds)
+
+    async def _release_under_traffic(self, chapter: Chapter, first: Told, began: float) -> Told:
+        await asyncio.sleep(QUIET_S)
+        self.show.title(f"Release {chapter.label}: {chapter.what}")
+        told = await self._release(chapter)
+        so_far = report(first, [told], self.callers.exchanges, retries=0, seconds=time.monotonic() - began)
+        self.show.ended(so_far.releases[0])
+        return told
+
+    async def _release(self, chapter: Chapter) -> Told:
+        self.current = chapter
+        self.workshop.lay_out(chapter)
+        arguments = self.workshop.deploy_arguments(chapter)
+        self.show.command(shlex.join(arguments))
+        deployed = await self.commands.ask(*arguments)
+        (one,) = deployed["services"]
+        why: Json = await self.commands.ask("why", one["release_id"], code=0)
+        if why["release"] is None or not why["release"]["outcome"]:
+            raise LastingFault(f"release {one['release_id']} did not end by itself")
+        self.known[one["revision"]] = chapter.label
+        return Told(chapter=chapter, release=why["release"], decisions=why["decisions"])
+
+
+def play(settings: Settings, show: Show) -> Report:
+    """Everything, on premises that are gone afterwards. Raises Fault when it can not be played to its end."""
+    with open_premises(keep=settings.keep) as place:
+        show.title("A release demo")
+        show.say(
+            f"Everything happens in {place.folder}, on ports of its own{'.' if settings.keep else ', and is removed at the end.'}"
+        )
+        show.title("Train readers of handwritten digits")
+        lesson = learn()
+        _tell(lesson, show)
+        with free_port() as port:
+            workshop = furnish(place.workshop, settings.runtime, lesson, port)
+            show.title(f"The service file, {workshop.service_file.name}")
+            show.file(workshop.service_file.read_text(encoding="utf-8"))
+        callers = Callers(workshop=workshop, images=lesson.callers, port=port, rate_per_s=settings.rate_per_s)
+        commands = CommandLine(place=place, say=show.line)
+        told = asyncio.run(
+            Play(place=place, workshop=workshop, callers=callers, commands=commands, show=show).run()
+        )
+        show.report(told)
+        show.say("")
+        if settings.keep:
+            show.say(f"It is all still there: export CELADON_HOME={place.home}")
+            show.say(
+                f"Look at it: celadon status {SERVICE}   End it: celadon down, then rm -r {place.folder}"
+            )
+        else:
+            show.say("Taking everything down.", "dim")
+    return told
+
+
+def _tell(lesson: Lesson, show: Show) -> None:
+    held_out = len(lesson.callers)
+    for label, reader in (("first", lesson.first), ("better", lesson.better)):
+        show.say(
+            f"{label:<8} learned from {reader.learned:>5,} images, reads {reader.right:.1%} of {held_out} unseen ones rightly"
+        )
+    show.say(f"{FAILING.label:<8} {FAILING.what}: it answers 500")
+    show.say(f"{SLOW.label:<8} {SLOW.what}: over the limit of {LATENCY_MS_P95_MAX} ms")
+    show.say(f"Each is watched for {WATCH_S} s, which is short; the default is a minute.", "dim")

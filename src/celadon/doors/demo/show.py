@@ -1,0 +1,146 @@
+"""The demo on the terminal: what is done, in the words of the commands themselves, over a line of live traffic.
+
+In a terminal the traffic is redrawn in place; everywhere else there are plain lines and nothing else.
+"""
+
+import contextlib
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from celadon.doors.demo import tables
+from celadon.doors.demo.exchange import Exchange, by_revision, seen
+from celadon.doors.demo.report import Released, Report
+from celadon.doors.demo.tables import OUTCOMES, STRANGE, STYLES
+
+LATELY_S = 1.0
+BAR = 48
+REDRAWS_PER_S = 8
+COLUMNS = re.compile(r"\d\d:\d\d:\d\d .{12} .{13} ")
+"""Time, release and phase: what stands before the reason of a decision."""
+
+
+class Show:
+    """Writes on one console. plain: neither colours nor redrawing."""
+
+    def __init__(self, *, plain: bool, to_error: bool) -> None:
+        self.plain = plain
+        self._console = Console(
+            highlight=False,
+            emoji=False,
+            markup=False,
+            no_color=plain or None,
+            stderr=to_error,
+            soft_wrap=True,
+        )
+
+    def title(self, text: str) -> None:
+        """The beginning of a part."""
+        self._print(Text(f"\n{text}", style="bold"))
+
+    def say(self, text: str, style: str = "") -> None:
+        """A sentence."""
+        self._print(Text(f"  {text}", style=style))
+
+    def file(self, text: str) -> None:
+        """What stands in a file."""
+        for line in text.splitlines():
+            self._print(Text(f"    {line}", style="cyan"))
+
+    def command(self, typed: str) -> None:
+        """A command as a person would type it."""
+        self._print(Text.assemble(("\n  $ ", "dim"), (f"celadon {typed}", "bold")))
+
+    def line(self, text: str) -> None:
+        """What a command wrote. A terminal wraps the reason of a decision under itself."""
+        found = COLUMNS.match(text)
+        if found is None or self.plain:
+            self._print(Text(f"    {text}", style="dim"))
+            return
+        row = Table.grid()
+        row.add_row(Text(f"    {found[0]}", style="dim", no_wrap=True), Text(text[found.end() :]))
+        self._console.print(row, soft_wrap=False)
+
+    def ended(self, released: Released) -> None:
+        """How a release ended, and how soon."""
+        word, style = OUTCOMES[released.outcome]
+        took = f" {released.seconds:.1f} s after it began"
+        self._print(Text.assemble("  ", (f"{released.label}: {word}", style), took))
+
+    @contextlib.contextmanager
+    def traffic(self, exchanges: Sequence[Exchange], label: Callable[[str | None], str]) -> Iterator[None]:
+        """Show what callers see below everything else, for as long as the context lasts."""
+        if self.plain:
+            yield
+            return
+        with Live(
+            get_renderable=lambda: _traffic(exchanges, label),
+            console=self._console,
+            refresh_per_second=REDRAWS_PER_S,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        ):
+            yield
+
+    def report(self, of: Report) -> None:
+        """The tables at the end."""
+        self.title("What callers saw")
+        for line in tables.revisions(of.groups):
+            self._print(line)
+        self.title("What became of the releases")
+        for line in tables.releases(of.releases):
+            self._print(line)
+        lost = f"{of.requests_failed:,} of {of.requests_total:,} requests failed"
+        self._print(Text(f"\n  {lost}", style="bold red" if of.requests_failed else "bold green"))
+        again = "none was sent twice" if not of.retries else f"the proxy sent {of.retries} requests again"
+        self.say(f"{of.bad_answers} bad answers came from revisions that were then taken back; {again}.")
+
+    def _print(self, what: RenderableType) -> None:
+        self._console.print(what)
+
+
+def _traffic(exchanges: Sequence[Exchange], label: Callable[[str | None], str]) -> RenderableType:
+    """Two lines: all requests so far, and who answered those of the last second."""
+    lately = _lately(exchanges)
+    failed = sum(exchange.failed for exchange in exchanges)
+    now = seen(lately)
+    head = Text.assemble(
+        ("\n  callers  ", "bold"),
+        f"{len(exchanges):>6,} requests  ",
+        (f"{failed} bad answers  ", "bold red" if failed else "dim"),
+        f"now: {now.requests}/s",
+        "" if now.latency_ms_p95 is None else f", p95 {now.latency_ms_p95:.0f} ms",
+        "" if now.right_share is None else f", {now.right_share:.0%} read rightly",
+    )
+    bar = Text("           ")
+    groups = by_revision(lately)
+    for revision, of in groups.items():
+        name = label(revision)
+        bar.append("█" * max(1, round(BAR * len(of) / len(lately))), style=STYLES.get(name, STRANGE))
+    for revision in groups:
+        bar.append(f" {label(revision)}", style=STYLES.get(label(revision), STRANGE))
+    return Group(head, bar)
+
+
+def _lately(exchanges: Sequence[Exchange]) -> Sequence[Exchange]:
+    """Those that ended in the last second: they stand in the order in which they ended."""
+    since = time.time() - LATELY_S
+    at = len(exchanges)
+    while at and exchanges[at - 1].at + exchanges[at - 1].latency_ms / 1000 >= since:
+        at -= 1
+    return exchanges[at:]
+
+
+def labelled(known: Mapping[str, str], current: Callable[[], str]) -> Callable[[str | None], str]:
+    """What a revision is called: one that is not known yet is the one that is being released."""
+
+    def label(revision: str | None) -> str:
+        return "nobody" if revision is None else known.get(revision, current())
+
+    return label

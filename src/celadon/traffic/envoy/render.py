@@ -387,7 +387,12 @@ def _health_check(path: str) -> Json:
         "healthy_threshold": 1,
         "unhealthy_threshold": 3,
         "reuse_connection": False,
-        "http_health_check": {"path": path, "expected_statuses": [{"start": 200, "end": 300}]},
+        # Without a host Envoy names the cluster, and a server that is strict about host names answers 400.
+        "http_health_check": {
+            "host": "localhost",
+            "path": path,
+            "expected_statuses": [{"start": 200, "end": 300}],
+        },
     }
 
 

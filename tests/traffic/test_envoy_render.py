@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from celadon.domain.goal import Endpoint, Match, Part, Route, Stamp, Wanted
@@ -67,6 +67,7 @@ worlds = st.lists(wishes(), max_size=3, unique_by=lambda w: w.service).map(
 )
 
 
+@settings(deadline=None)
 @given(worlds)
 def test_every_cluster_that_a_route_names_is_there_and_shares_are_exact(claims):
     snapshot = fold(claims)
@@ -80,6 +81,7 @@ def test_every_cluster_that_a_route_names_is_there_and_shares_are_exact(claims):
                     assert all(part["weight"] > 0 and part["name"] in there for part in parts)
 
 
+@settings(deadline=None)
 @given(worlds, st.randoms())
 def test_the_order_of_the_services_changes_no_byte(claims, random):
     shuffled = list(claims)
@@ -88,6 +90,7 @@ def test_the_order_of_the_services_changes_no_byte(claims, random):
     assert json.dumps(first) == json.dumps(second)
 
 
+@settings(deadline=None)
 @given(worlds)
 def test_each_listener_has_one_table_and_each_hostname_one_virtual_host(claims):
     snapshot = fold(claims)
@@ -98,6 +101,7 @@ def test_each_listener_has_one_table_and_each_hostname_one_virtual_host(claims):
         assert render.route_table(table)["validate_clusters"] is True
 
 
+@settings(max_examples=15, deadline=None)
 @given(worlds)
 def test_the_static_rendering_is_plain_yaml_without_subscriptions(claims):
     whole = render.static(fold(claims), "/dev/stdout")
@@ -106,6 +110,7 @@ def test_the_static_rendering_is_plain_yaml_without_subscriptions(claims):
     assert "path_config_source" not in text
 
 
+@settings(max_examples=25, deadline=None)
 @given(worlds)
 def test_what_is_written_once_is_not_written_again(claims):
     with tempfile.TemporaryDirectory() as home:
@@ -119,6 +124,7 @@ def test_what_is_written_once_is_not_written_again(claims):
         assert reopened.changed(parts) == {}
 
 
+@settings(deadline=None)
 @given(wishes(("fraud",)), wishes(("fraud",)))
 def test_making_comes_before_breaking(before, after):
     old = clusters_of(before)
@@ -133,6 +139,7 @@ def test_making_comes_before_breaking(before, after):
     assert len(names) == len(set(names))
 
 
+@settings(deadline=None)
 @given(wishes(("fraud",)), splits(), endpoint_sets)
 def test_shares_and_replicas_alone_need_no_proof(before, split, points):
     moved = tuple(Route(match=r.match, split=split, mirrors=r.mirrors) for r in before.routes)

@@ -182,6 +182,25 @@ def test_every_way_to_get_no_answer_counts_once_as_an_error():
     asyncio.run(story())
 
 
+def test_clients_can_not_steer_the_proxy_by_its_own_headers():
+    async def story():
+        async with running() as world:
+            one = await world.upstream("one")
+            wish = await world.serve(
+                world.wish("fraud", {BLUE: [one]}, {BLUE: FULL}, route_spec(RetryWhen.NEVER))
+            )
+            async with caller(wish) as client:
+                hasty = await client.get("/slow/0.3", headers={"x-envoy-upstream-rq-timeout-ms": "20"})
+                assert hasty.status_code == 200
+                eager = await client.get(
+                    "/status/503", headers={"x-envoy-retry-on": "5xx", "x-envoy-max-retries": "3"}
+                )
+                assert eager.status_code == 503
+            assert one.seen == ["/slow/0.3", "/status/503"]
+
+    asyncio.run(story())
+
+
 def test_latencies_are_counted_in_milliseconds():
     async def story():
         async with running() as world:

@@ -15,9 +15,13 @@ from celadon.domain.problem import TransientFault
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """One replica as a cluster sees it. requests: ever sent; active: in flight or waiting for a connection."""
+    """One replica as a cluster sees it. requests: ever sent; active: in flight or waiting for a connection.
+
+    pending: its first health check has not ended yet, so that nothing is known of it.
+    """
 
     healthy: bool
+    pending: bool = False
     draining: bool
     active: int
     requests: int
@@ -115,6 +119,7 @@ def _host(status: Mapping[str, Any]) -> tuple[Address, Host]:
     ill = {name for name, value in health.items() if name != "eds_health_status" and value is True}
     return Address(host=where["address"], port=where["port_value"]), Host(
         healthy=not draining and not ill,
+        pending="pending_active_hc" in ill,
         draining=draining,
         active=stats.get("rq_active", 0) + stats.get("rq_pending_active", 0),
         requests=stats.get("rq_total", 0),

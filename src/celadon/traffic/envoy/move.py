@@ -18,7 +18,7 @@ from celadon.traffic.envoy.snapshot import Cluster, clash, cluster_name, listene
 from celadon.traffic.envoy.track import Kept, Track
 
 ALL_HEALTHY_S = 2.0
-"""So long a move waits for every replica; after it, one is enough."""
+"""So long a move waits for the first health check of every replica; after it, one healthy replica is enough."""
 
 GONE_MAX = 256
 
@@ -172,6 +172,7 @@ class Mover:
         track.kept = replace(track.kept, leaving=left)
         self.plane.keep(track)
         await self._clusters(track, tracks.settled(track.kept.published, left))
+        await self.plane.sweep()
 
     async def _settle(self, track: Track, target: Wanted | None) -> None:
         wanted = tracks.settled(target, track.kept.leaving)
@@ -184,16 +185,13 @@ class Mover:
         Not for ever where waiting protects nobody: when what serves now has no healthy replica either.
         """
         serving = _by_cluster(target)
-        if all(_healthy(self.view(), name, a) for name, hosts in serving.items() for a in hosts):
+        if all(_can_serve(self.view(), name, hosts, patient=True) for name, hosts in serving.items()):
             return
         began = time.monotonic()
         while True:
             view = await self.look(frozenset(serving) | tracks.routed(track.kept.published))
-            up = {name: [_healthy(view, name, a) for a in hosts] for name, hosts in serving.items()}
-            if all(all(hosts) for hosts in up.values()):
-                return
             late = time.monotonic() - began > ALL_HEALTHY_S
-            if late and all(any(hosts) for hosts in up.values()):
+            if all(_can_serve(view, name, hosts, patient=not late) for name, hosts in serving.items()):
                 return
             if late and not any(_healthy(view, *pair) for pair in tracks.serving(track.kept.published)):
                 return
@@ -204,6 +202,12 @@ class Mover:
 def _healthy(view: View, cluster: str, address: Address) -> bool:
     host = view.get(cluster, {}).get(address)
     return host is not None and host.healthy
+
+
+def _can_serve(view: View, cluster: str, replicas: list[Address], *, patient: bool) -> bool:
+    """One healthy replica is enough once every other has been checked at least once, or we have lost patience."""
+    unchecked = (a for a in replicas if (host := view.get(cluster, {}).get(a)) is None or host.pending)
+    return any(_healthy(view, cluster, a) for a in replicas) and not (patient and any(unchecked))
 
 
 def _by_cluster(wanted: Wanted | None) -> dict[str, list[Address]]:

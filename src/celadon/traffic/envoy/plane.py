@@ -15,7 +15,7 @@ from celadon.domain.problem import TransientFault
 from celadon.traffic.envoy.files import XdsFolder, write_durably, write_quickly
 from celadon.traffic.envoy.render import Paths, bootstrap, parts
 from celadon.traffic.envoy.snapshot import Claim, Snapshot, fold
-from celadon.traffic.envoy.track import Kept, Track, prepared, settled
+from celadon.traffic.envoy.track import Kept, Track, prepared, settled, undrained
 
 _codec = cattrs.Converter(forbid_extra_keys=True)
 DISK_RETRY_S = 1.0
@@ -60,6 +60,16 @@ class Plane:
         for path in sorted((self.home / "kept").glob("[!.]*.json")):
             kept = _codec.structure(json.loads(path.read_text(encoding="utf-8")), Kept)
             self.tracks[kept.service] = _resumed(kept)
+        if any(name.startswith("routes.") for name in self._behind()):
+            # We died before the routes were written: what leaves has to serve until they are.
+            for track in self.tracks.values():
+                track.clusters = undrained(track.clusters, track.kept.leaving)
+
+    def _behind(self) -> Mapping[str, str]:
+        """Files that do not say yet what is remembered."""
+        peek = XdsFolder(self.xds.folder)
+        peek.load()
+        return peek.changed(parts(self.snapshot(), self.paths))
 
     def keep(self, track: Track) -> None:
         """With the next publication, before Envoy's files: a restarted daemon never knows less than Envoy."""

@@ -106,7 +106,7 @@ def _connection_manager(table: Table, routes: Json, access_log: str) -> Json:
             "stat_prefix": "preview" if table.preview else "live",
             **routes,
             "use_remote_address": True,
-            "internal_address_config": {"unix_sockets": False},
+            "internal_address_config": {"cidr_ranges": [_NOBODY]},
             "normalize_path": True,
             "server_header_transformation": "PASS_THROUGH",
             "generate_request_id": True,
@@ -133,6 +133,10 @@ def _connection_manager(table: Table, routes: Json, access_log: str) -> Json:
             ],
         },
     }
+
+
+_NOBODY: Json = {"address_prefix": "255.255.255.255", "prefix_len": 32}
+"""Who may steer Envoy by `x-envoy-` headers. An empty list would mean every private address, loopback too."""
 
 
 def _access_log(path: str) -> Json:

@@ -57,6 +57,7 @@ class EnvoyRouter:
         self._seen_at = 0.0
         self._looked_at = 0.0
         self._blind = "Envoy has not been asked yet"
+        self._broken = ""
         self._restarts: tuple[str, ...] = ()
         self._workers: dict[ServiceKey, asyncio.Task[None]] = {}
         self._hurry = asyncio.Event()
@@ -121,17 +122,19 @@ class EnvoyRouter:
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """A bug in a worker is shown as not knowing, and raised where the loop looks."""
+        """A bug in a worker is shown as not knowing from then on, and told to whoever watches the event loop."""
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._blind = f"the router failed: {error!r}"
-            task.get_loop().call_exception_handler({"message": self._blind, "exception": error, "task": task})
+            self._broken = f"the router failed: {error!r}"
+            task.get_loop().call_exception_handler(
+                {"message": self._broken, "exception": error, "task": task}
+            )
 
     # the port
 
     def observe(self, service: ServiceKey) -> Known[RouteFacts] | Unknown:
         """What is in force for one service, as of the last look."""
-        if self._blind:
-            return Unknown(why=self._blind)
+        if self._broken or self._blind:
+            return Unknown(why=self._broken or self._blind)
         track = self._plane.tracks.get(service)
         if track is None:
             return Known(value=RouteFacts(notes=self._restarts), taken_at=self._seen_at)
@@ -199,21 +202,25 @@ class EnvoyRouter:
     async def _work(self, track: Track) -> None:
         """Until there is nothing left to do for this service."""
         while True:
+            target = track.target
             try:
                 if not track.settled and not track.stuck:
-                    await self._mover.bring(track, track.target)
-                elif idle := self._idle(track):
-                    await self._mover.tidy(track, idle)
+                    await self._mover.bring(track, target)
+                elif self._untidy(track):
+                    await self._mover.tidy(track, self._idle(track))
                 else:
                     return
                 self._told(track)
             except SupersededError:
                 continue
             except RejectedError as rejected:
-                self._refuse(track, rejected.why)
+                if target is not None:
+                    self._refuse(track, target, rejected.why)
+                    continue
+                # Serving nothing can not be refused, only fail for now.
+                await self._retry_later(track, rejected.why, 1.0)
             except TransientFault as fault:
-                track.notes = (str(fault),)
-                await asyncio.sleep(fault.retry_s)
+                await self._retry_later(track, str(fault), fault.retry_s)
 
     def _told(self, track: Track) -> None:
         track.notes = ()
@@ -221,11 +228,17 @@ class EnvoyRouter:
         self._hurry.set()
         self._wake(track.service)
 
-    def _refuse(self, track: Track, why: str) -> None:
-        assert track.target is not None, "nothing can be refused about serving nothing"
-        now = self._clock()
-        track.refused, track.refused_at = Refused(wanted=track.target, why=why, at=now), time.monotonic()
+    async def _retry_later(self, track: Track, why: str, retry_s: float) -> None:
+        track.notes = (why,)
         self._wake(track.service)
+        await asyncio.sleep(retry_s)
+
+    def _refuse(self, track: Track, target: Wanted, why: str) -> None:
+        """What is not wanted any more needs no answer."""
+        if track.target is target:
+            track.refused = Refused(wanted=target, why=why, at=self._clock())
+            track.refused_at = time.monotonic()
+            self._wake(track.service)
 
     # looking
 
@@ -290,7 +303,7 @@ class EnvoyRouter:
         self._view = view if whole else {**self._view, **view}
         self._drains.look(view, time.monotonic(), whole=whole)
         for service, track in self._plane.tracks.items():
-            if self._idle(track) and (track.settled or track.stuck):
+            if self._untidy(track) and (track.settled or track.stuck):
                 self._work_on(track)
             if self._drained(track) != before[service]:
                 self._wake(service)
@@ -321,6 +334,9 @@ class EnvoyRouter:
         """Replicas taken out that have nothing in flight, and so can go for good."""
         leaving = [(c.name, e.address) for c in track.kept.leaving for e in c.endpoints]
         return frozenset(pair for pair in leaving if self._drains.quiet(*pair))
+
+    def _untidy(self, track: Track) -> bool:
+        return bool(self._idle(track)) or any(not cluster.endpoints for cluster in track.kept.leaving)
 
     def _unrepeatable(self, service: ServiceKey) -> tuple[str, ...]:
         tallies = self._reading.tallies.get(service, {}) if self._reading is not None else {}

@@ -90,6 +90,20 @@ def settled(target: Wanted | None, leaving: Iterable[Cluster]) -> tuple[Cluster,
     return tuple(merged[name] for name in sorted(merged))
 
 
+def undrained(clusters: Iterable[Cluster], leaving: Iterable[Cluster]) -> tuple[Cluster, ...]:
+    """The same clusters, but what leaves still serves."""
+    pairs = {(c.name, e.address) for c in leaving for e in c.endpoints}
+    return tuple(
+        replace(
+            c,
+            endpoints=tuple(
+                replace(e, draining=False) if (c.name, e.address) in pairs else e for e in c.endpoints
+            ),
+        )
+        for c in clusters
+    )
+
+
 def routed(wanted: Wanted | None) -> frozenset[str]:
     """Clusters that clients' requests or copies of them may reach."""
     if wanted is None:

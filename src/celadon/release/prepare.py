@@ -51,7 +51,7 @@ def proving(memory: Memory, release: Release, seen: Seen) -> Step:
     """Golden requests through the preview address, unless they passed already for this very revision."""
     golden = release.settings.golden or ""
     if memory.proved.get(release.green) == golden:
-        return _proved(memory, release, because(Code.PROOF_PASSED, asked="the"), seen)
+        return forward(memory, release, seen)
     refused = seen.refused(routes=routes(memory, seen.facts), preview=release.green)
     if refused is not None:
         return _back(memory, release, because(Code.ROUTE_REFUSED, why=refused.why), Cause.WORLD, seen)
@@ -62,7 +62,7 @@ def proving(memory: Memory, release: Release, seen: Seen) -> Step:
     if proof is not None and (proof.revision, proof.golden or "") == (release.green, golden):
         if proof.state is ProofState.PASSED:
             known = replace(memory, proved={**memory.proved, release.green: golden})
-            return _proved(known, release, because(Code.PROOF_PASSED, asked=proof.asked), seen)
+            return Step(memory=known, because=because(Code.PROOF_PASSED, asked=proof.asked))
         if proof.state is ProofState.FAILED and proof.mismatches:
             first = proof.mismatches[0]
             why = because(
@@ -83,11 +83,11 @@ def proving(memory: Memory, release: Release, seen: Seen) -> Step:
 def waiting(memory: Memory, release: Release, seen: Seen) -> Step:
     """Only a person opens a gate."""
     if release.stage in release.passed_gates and not release.paused:
-        return forward(memory, release, because(Code.GATE_OPENED), seen)
+        return forward(memory, release, seen)
     return _wait(memory, because(Code.PAUSED if release.paused else Code.GATE_WAITS))
 
 
-def forward(memory: Memory, release: Release, why: Reason, seen: Seen) -> Step:
+def forward(memory: Memory, release: Release, seen: Seen) -> Step:
     """Into the stage that `release.stage` names: through its gate if it has one, else to its share."""
     stage = release.plan.stages[release.stage]
     if stage.gate and release.stage not in release.passed_gates:
@@ -107,11 +107,6 @@ def forward(memory: Memory, release: Release, why: Reason, seen: Seen) -> Step:
 def _verified(source: SourceFact, release: Release, *, stands: bool) -> bool:
     """Verified for this very release; what runs already was verified when it was started."""
     return source.state is SourceState.VERIFIED and (stands or source.at >= release.began_at)
-
-
-def _proved(memory: Memory, release: Release, why: Reason, seen: Seen) -> Step:
-    step = forward(memory, release, why, seen)
-    return step if step.memory != memory else Step(memory=memory, because=step.because)
 
 
 def _hopeless(replica: ReplicaFact, memory: Memory, release: Release) -> bool:

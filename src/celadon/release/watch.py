@@ -79,7 +79,7 @@ def _onward(memory: Memory, release: Release, why: Reason, seen: Seen) -> Step:
     if release.paused:
         return Step(memory=memory, because=because(Code.PAUSED))
     if release.stage + 1 < len(release.plan.stages):
-        return forward(memory, replace(release, stage=release.stage + 1), why, seen)
+        return forward(memory, replace(release, stage=release.stage + 1), seen)
     after, why = end(memory, release, Outcome.PROMOTED, why, wall=seen.now.wall, cause=Cause.PLAN)
     return Step(memory=after, because=why)
 

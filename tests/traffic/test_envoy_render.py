@@ -1,7 +1,9 @@
 """Laws of the pure half: what is rendered is exact, whole and the same every time."""
 
+import asyncio
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -16,6 +18,7 @@ from celadon.domain.spec import Retry, RetryWhen, RouteSpec
 from celadon.traffic.envoy import drain, render, stats, track
 from celadon.traffic.envoy.admin import Host
 from celadon.traffic.envoy.files import XdsFolder
+from celadon.traffic.envoy.plane import Plane
 from celadon.traffic.envoy.proof import needs_proof, reason
 from celadon.traffic.envoy.snapshot import Claim, clash, clusters_of, fold
 
@@ -240,3 +243,49 @@ def _wish(name, route):
         preview=None,
         ready=(),
     )
+
+
+def test_a_daemon_that_died_before_the_routes_were_written_drains_nobody_too_early(tmp_path):
+    here = {r: (Endpoint(address=Address(host="127.0.0.1", port=1000 + i)),) for i, r in enumerate(REVISIONS)}
+    route = RouteSpec(port=8080, preview_port=9000, retry=Retry(when=RetryWhen.NEVER))
+    blue, green = (
+        replace(_wish("one", route), endpoints=((r, here[r]),), routes=_all(r)) for r in REVISIONS[:2]
+    )
+
+    async def story():
+        first = Plane(tmp_path)
+        first.open(same_boot=True)
+        moving = track.Track(
+            kept=track.Kept(service=blue.service, published=blue), clusters=clusters_of(blue)
+        )
+        first.tracks[blue.service] = moving
+        first.keep(moving)
+        moving.clusters = track.prepared(moving.clusters, green)
+        await first.publish()
+        leaving = track.leaving(moving.clusters, green)
+        moving.kept = replace(moving.kept, published=green, leaving=leaving)
+        first.keep(moving)
+        # Here the daemon dies: it is remembered that green serves, but Envoy's routes still say blue.
+        first._write(first._unkept, {})
+        return await _drained_after_start(tmp_path), await _drained_after_start(tmp_path)
+
+    before, after = asyncio.run(story())
+    assert before == set()
+    assert after == {1000}
+
+
+async def _drained_after_start(home):
+    plane = Plane(home)
+    plane.open(same_boot=True)
+    await plane.publish()
+    return {
+        point["endpoint"]["address"]["socket_address"]["port_value"]
+        for file in (home / "xds").glob("endpoints.*.json")
+        for places in json.loads(file.read_text())["resources"][0]["endpoints"]
+        for point in places["lb_endpoints"]
+        if point["health_status"] == "DRAINING"
+    }
+
+
+def _all(revision):
+    return (Route(split=(Part(revision=revision, share=FULL),)),)

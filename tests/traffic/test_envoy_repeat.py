@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 
 import httpx2
 import pytest
 from envoy_world import BLUE, GREEN, caller, eventually, free_port, route_spec, running
 
-from celadon.domain.goal import Endpoint
+from celadon.domain.goal import Endpoint, Mirror
 from celadon.domain.names import Address
 from celadon.domain.plan import FULL
 from celadon.domain.spec import RetryWhen
+from celadon.traffic.envoy import files
 
 pytestmark = pytest.mark.e2e
 
@@ -235,5 +237,42 @@ def test_the_access_log_holds_who_answered_and_nothing_of_the_request():
             text = log.read_text()
             assert f"default/fraud/{BLUE}" in text
             assert "secret" not in text
+
+    asyncio.run(story())
+
+
+def test_a_large_access_log_is_put_aside_and_envoy_goes_on_in_a_new_one(monkeypatch):
+    monkeypatch.setattr(files, "ACCESS_LOG_BYTES", 100)
+
+    async def story():
+        async with running() as world:
+            one = await world.upstream("one")
+            wish = await world.serve(world.wish("fraud", {BLUE: [one]}, {BLUE: FULL}))
+            log, old = world.home / "access.log", world.home / "access.log.1"
+            async with caller(wish) as client:
+                await client.get("/who", headers={"x-request-id": "before"})
+                await eventually(old.exists)
+                assert "before" in old.read_text()
+                await client.get("/who", headers={"x-request-id": "after"})
+                await eventually(
+                    lambda: "after" in f"{old.read_text()}{log.read_text() if log.exists() else ''}"
+                )
+
+    asyncio.run(story())
+
+
+def test_copies_reach_the_mirror_and_are_no_samples():
+    async def story():
+        async with running() as world:
+            blue, green = await world.upstream("blue"), await world.upstream("green")
+            plain = world.wish("fraud", {BLUE: [blue], GREEN: [green]}, {BLUE: FULL})
+            copied = replace(plain.routes[0], mirrors=(Mirror(revision=GREEN, share=FULL),))
+            wish = await world.serve(replace(plain, routes=(copied,)))
+            since = begin(world, wish)
+            async with caller(wish) as client:
+                assert (await client.post("/who", content=b"x")).text == "blue"
+            await eventually(lambda: green.seen == ["/who"])
+            assert await counted(world, wish, since, 1) == {BLUE: (1, 0), GREEN: (0, 0)}
+            assert green.address not in world.facts(wish).drained
 
     asyncio.run(story())

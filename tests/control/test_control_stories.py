@@ -10,6 +10,7 @@ from release_given import BLUE, GREEN, SERVICE, THIRD, settings
 from celadon.domain.command import Abort, Command, Deploy, Pause, Promote, Remove, Resume, Rollback
 from celadon.domain.release import Cause, Outcome, Phase
 from celadon.domain.revision import Revision
+from celadon.domain.spec import OnDeadline
 
 
 @pytest.fixture
@@ -129,6 +130,28 @@ def test_a_revision_that_does_not_start_is_given_up_with_its_stderr(world: World
         "rest: a replica of green ended with status 1 before it was ready\nno such model"
     )
     assert world.split() == {BLUE.id: 10_000}
+
+
+def test_a_revision_that_was_taken_back_is_proved_again_when_it_returns(world: World) -> None:
+    bring_up(world)
+    world.characters[GREEN.id].error_share = 0.5
+    deploy(world, GREEN)
+    world.until_ended()
+    world.characters[GREEN.id].golden = False
+    deploy(world, GREEN)
+    assert "golden requests wrongly" in world.until_ended()[-1]
+
+
+def test_new_settings_in_mid_release_make_a_new_plan_that_names_its_parent(world: World) -> None:
+    bring_up(world)
+    release = deploy(world, GREEN)
+    until(world, in_phase(Phase.WATCHING))
+    ask(world, Deploy(release=release, revision=GREEN, settings=settings(on_deadline=OnDeadline.ROLLBACK)))
+    world.step()
+    moving = world.memory.release
+    assert moving is not None
+    assert (moving.id, moving.phase) == (release, Phase.WATCHING)
+    assert (moving.plan.on_deadline, moving.plan.parent) == (OnDeadline.ROLLBACK, release)
 
 
 def test_a_gate_waits_for_a_person_and_opens_at_promote(world: World) -> None:

@@ -65,7 +65,6 @@ class Code(StrEnum):
     SETTINGS_CHANGED = "settings_changed"
     NOTHING_CHANGED = "nothing_changed"
     COMMAND_TOO_LATE = "command_too_late"
-    REPLICA_RESTARTED = "replica_restarted"
     LEADER_TOOK_OVER = "leader_took_over"
     CLOCK_JUMPED = "clock_jumped"
     CHECKPOINT = "checkpoint"
@@ -139,7 +138,6 @@ TEXTS: dict[Code, str] = {
     Code.SETTINGS_CHANGED: "settings changed; no release is needed",
     Code.NOTHING_CHANGED: "this revision is live already and nothing changed",
     Code.COMMAND_TOO_LATE: "release {release} had ended, so the command changed nothing",
-    Code.REPLICA_RESTARTED: "replica {replica} ended with {ended} and is started again",
     Code.LEADER_TOOK_OVER: "a daemon took over with epoch {epoch}",
     Code.CLOCK_JUMPED: "the wall clock jumped by {seconds:+.0f} s; deadlines are wall time",
     Code.CHECKPOINT: "evidence so far: {requests} answers, {errors} errors",

@@ -66,7 +66,6 @@ class Release:
     phase: Phase = Phase.PREPARING
     stage: int = 0
     paused: bool = False
-    promoted_by_person: bool = False
     passed_gates: frozenset[int] = frozenset()
     dwelt_s: float = 0.0
     moved: bool = False

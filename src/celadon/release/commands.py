@@ -109,12 +109,13 @@ def _take_slot(memory: Memory, asked: Asked, command: Deploy | Rollback, wall: f
     )
     moving = memory.release
     joins = moving is not None and moving.id == command.release
-    if newer is not None and not joins and moving is not None:
+    if newer is not None and not joins:
         return _never_started(memory, asked, command, newer.command, wall)
     if moving is not None and joins:
         assert isinstance(command, Deploy)
         why = because(Code.SETTINGS_CHANGED)
-        release = replace(moving, settings=command.settings)
+        plan = moving.plan if moving.way_back else blue_green(command.settings.release, parent=moving.id)
+        release = replace(moving, settings=command.settings, plan=plan)
         return Answered(memory=replace(memory, release=release), because=why, handled=(asked.seq,))
     if moving is not None:
         if moving.phase is Phase.ROLLING_BACK:

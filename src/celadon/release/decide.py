@@ -14,6 +14,7 @@ from celadon.domain.release import Phase, Taken
 from celadon.domain.verdict import Verdict
 from celadon.release import prepare, watch
 from celadon.release.commands import answer
+from celadon.release.end import without_proofs
 from celadon.release.split import routes
 from celadon.release.step import Seen, Step
 
@@ -107,7 +108,7 @@ def _retire(memory: Memory, seen: Seen) -> Step | None:
     if held is None or seen.now.wall < held.since + held.hold_s:
         return None
     why = because(Code.PREDECESSOR_RETIRED, revision=held.revision, seconds=seen.now.wall - held.since)
-    return Step(memory=replace(memory, predecessor=None), because=why)
+    return Step(memory=without_proofs(replace(memory, predecessor=None)), because=why)
 
 
 def _removed(memory: Memory, seen: Seen) -> Step | None:

@@ -34,9 +34,15 @@ def end(
         paused=False,
     )
     after = replace(memory, release=None, last=ended, evidence=None)
-    if outcome is not Outcome.PROMOTED:
-        return after, why
-    held = None
-    if release.blue is not None:
-        held = Predecessor(revision=release.blue, since=wall, hold_s=release.plan.hold_s)
-    return replace(after, live=release.green, settings=release.settings, predecessor=held), why
+    if outcome is Outcome.PROMOTED:
+        held = None
+        if release.blue is not None:
+            held = Predecessor(revision=release.blue, since=wall, hold_s=release.plan.hold_s)
+        after = replace(after, live=release.green, settings=release.settings, predecessor=held)
+    return without_proofs(after), why
+
+
+def without_proofs(memory: Memory) -> Memory:
+    """A proof speaks for replicas that stand: what does not run any more is proved again when it comes back."""
+    stands = {memory.live} | ({memory.predecessor.revision} if memory.predecessor else set())
+    return replace(memory, proved={key: golden for key, golden in memory.proved.items() if key in stands})

@@ -178,7 +178,12 @@ def test_every_way_to_get_no_answer_counts_once_as_an_error():
                 for patience_s in (0.1, 1.3):
                     with pytest.raises(httpx2.TimeoutException):
                         await client.get("/slow/1.9", timeout=patience_s)
-            assert await counted(world, wish, since, 7) == {BLUE: (7, 5)}
+                # Who has seen enough of a long answer had one.
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(1.2), client.stream("GET", "/stream/30") as stream:
+                        async for _ in stream.aiter_bytes():
+                            pass
+            assert await counted(world, wish, since, 8) == {BLUE: (8, 5)}
             assert nowhere.address.port
 
     asyncio.run(story())

@@ -115,6 +115,7 @@ class Proxy:
             str(self.envoy),
             *("-c", str(self.bootstrap)),
             *("--log-level", "warning"),
+            *("--file-flush-interval-msec", "1000"),
             "--disable-hot-restart",
             *("--concurrency", str(len(os.sched_getaffinity(0)))),
             # A removed listener tells its clients to reconnect and lets them finish for an hour.

@@ -198,9 +198,9 @@ def _or(*filters: Json) -> Json:
     return {"or_filter": {"filters": list(filters)}}
 
 
-def _status_at_least(status: int) -> Json:
+def _status(op: str, status: int) -> Json:
     value = {"default_value": status, "runtime_key": f"celadon.status_{status}"}
-    return {"status_code_filter": {"comparison": {"op": "GE", "value": value}}}
+    return {"status_code_filter": {"comparison": {"op": op, "value": value}}}
 
 
 def _flags(*flags: str) -> Json:
@@ -210,14 +210,14 @@ def _flags(*flags: str) -> Json:
 GIVEN_UP_MS = 1000
 """A client that leaves sooner than this without an answer has changed its mind; later, it got none."""
 
-_ANSWERED = _status_at_least(100)
-_BAD = _status_at_least(500)
+_ANSWERED = _status("GE", 100)
+_BAD = _status("GE", 500)
 _BROKEN = _flags("UF", "UC", "LR", "UR", "UPE", "UT", "SI", "UMSDR")
 _GAVE_UP = {
     "and_filter": {
         "filters": [
             _flags("DC"),
-            {"not_health_check_filter": {}},
+            _status("LE", 99),
             {
                 "duration_filter": {
                     "comparison": {

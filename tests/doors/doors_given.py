@@ -1,6 +1,7 @@
 """A real daemon in a home of its own, the command line as people run it, and a small server that can misbehave."""
 
 import contextlib
+import http.client
 import json
 import os
 import shutil
@@ -93,8 +94,11 @@ class Home:
         return {**plain, "CELADON_HOME": str(self.path), **more}
 
     def start(self, *arguments, **more):
+        return self.begin(sys.executable, "-m", "celadon", *arguments, **more)
+
+    def begin(self, *command, **more):
         process = subprocess.Popen(
-            [sys.executable, "-m", "celadon", *arguments],
+            command,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -214,3 +218,24 @@ def until(condition, seconds=30):
         assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.02)
     return found
+
+
+class Unix(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=20)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(str(self.path))
+
+
+def ask(path, method, url, body=None):
+    connection = Unix(path)
+    try:
+        connection.request(method, url, body if isinstance(body, bytes) else json.dumps(body or {}).encode())
+        answer = connection.getresponse()
+        raw = answer.read()
+        return answer.status, json.loads(raw) if raw else None
+    finally:
+        connection.close()

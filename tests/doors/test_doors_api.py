@@ -2,37 +2,15 @@
 
 import asyncio
 import hashlib
-import http.client
 import json
 import socket
 import stat
 import threading
 
 import pytest
-from doors_given import post
+from doors_given import ask, post
 
 pytestmark = pytest.mark.e2e
-
-
-class Unix(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=20)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(str(self.path))
-
-
-def ask(path, method, url, body=None):
-    connection = Unix(path)
-    try:
-        connection.request(method, url, body if isinstance(body, bytes) else json.dumps(body or {}).encode())
-        answer = connection.getresponse()
-        raw = answer.read()
-        return answer.status, json.loads(raw) if raw else None
-    finally:
-        connection.close()
 
 
 @pytest.fixture

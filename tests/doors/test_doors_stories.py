@@ -216,3 +216,35 @@ def test_logs_say_which_replica_said_what(up):
     follower.send_signal(signal.SIGINT)
     follower.communicate(timeout=10)
     assert follower.returncode == 0
+
+
+def test_what_is_exported_runs_the_service_without_celadon(up):
+    up.done("deploy", "-f", up.service())
+    up.done("export", "score", "way-out")
+    again = up.run("export", "score", "way-out")
+    assert (again.returncode, again.stderr.count("is there already")) == (1, 3)
+    up.done("down", "--yes")
+    script = up.begin("./way-out/run.sh")
+    until(lambda: answers(up.url()))
+    script.send_signal(signal.SIGTERM)
+    script.communicate(timeout=20)
+    until(lambda: not answers(up.url()))
+
+
+def answers(url):
+    try:
+        return post(url) == 200
+    except OSError:
+        return False
+
+
+def test_a_removed_service_keeps_its_history_across_a_restart(up):
+    up.done("deploy", "-f", up.service())
+    up.done("remove", "default/score", "--yes")
+    up.done("stop")
+    up.done("up")
+    assert "no services yet" in up.done("status")
+    assert [r["outcome"] for r in up.asked("history", "score")["releases"]] == ["promoted"]
+    assert "asked: remove" not in up.done("why", "score-1")
+    up.done("deploy", "-f", up.service())
+    assert [r["release"] for r in up.asked("history", "score")["releases"]] == ["score-1", "score-2"]

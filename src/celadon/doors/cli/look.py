@@ -11,7 +11,7 @@ from celadon.doors.cli.exits import ExitCode
 from celadon.doors.cli.feed import Feed, News
 from celadon.doors.cli.human import ago, span
 from celadon.doors.cli.screen import OUTPUTS, clock, is_plain, live, say, say_json, show_lines, show_table
-from celadon.doors.cli.steer import split
+from celadon.doors.cli.steer import canonical, split
 from celadon.doors.cli.top import COMMANDS, Where
 
 Json = dict[str, Any]
@@ -52,9 +52,7 @@ def status(where: Where, service: str | None, output: str) -> int:
 @click.pass_obj
 def watch(where: Where, services: tuple[str, ...], *, plain: bool) -> int:
     """Show services until Ctrl-C or until the daemon ends."""
-    feed = Feed(client=Client(where.socket), names=services, ends=True)
-    for service in services:
-        split(service)
+    feed = Feed(client=Client(where.socket), names=[canonical(service) for service in services], ends=True)
     try:
         if is_plain(asked=plain):
             _append(feed)

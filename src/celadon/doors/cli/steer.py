@@ -27,7 +27,7 @@ def _simple(name: str) -> click.Command:
     )
     @click.pass_obj
     def command(where: Where, service: str, output: str) -> int:
-        client = Client(where.socket)
+        client, service = Client(where.socket), canonical(service)
         asked = _ask(client, service, name)
         answer = _answer(client, service, asked)
         if output == "json":
@@ -63,6 +63,12 @@ def split(service: str) -> tuple[str, str]:
     return namespace or "default", name
 
 
+def canonical(service: str) -> str:
+    """A service as the API names it, however it was written."""
+    namespace, name = split(service)
+    return name if namespace == "default" else f"{namespace}/{name}"
+
+
 def _answer(client: Client, service: str, asked: Json) -> Json:
     """What the loop decided on the command."""
     for news in Feed(client=client, names=[service], after={service: asked["seq"]}).news():
@@ -87,7 +93,7 @@ def rollback(
     where: Where, service: str, revision: str | None, output: str, *, detach: bool, plain: bool
 ) -> int:
     """Go back: take a moving release back, else release the revision that was live before."""
-    client = Client(where.socket)
+    client, service = Client(where.socket), canonical(service)
     asked = _ask(client, service, "rollback", revision)
     target = follow.Target(name=service, release=asked["release"], after=asked["seq"])
     if detach:
@@ -135,7 +141,7 @@ def _said(output: str, value: Json, text: str, code: ExitCode = ExitCode.REACHED
 @click.pass_obj
 def remove(where: Where, service: str, output: str, *, yes: bool, detach: bool) -> int:
     """Drain a service and take everything of it down; its history stays."""
-    client = Client(where.socket)
+    client, service = Client(where.socket), canonical(service)
     namespace, bare = split(service)
     client.get(f"/v1/services/{bare}", namespace=namespace)
     if not yes:

@@ -20,9 +20,11 @@ from celadon.traffic.envoy.admin import Host
 from celadon.traffic.envoy.files import XdsFolder
 from celadon.traffic.envoy.plane import Plane
 from celadon.traffic.envoy.proof import needs_proof, reason
+from celadon.traffic.envoy.routes import route_table
 from celadon.traffic.envoy.snapshot import Claim, clash, clusters_of, fold
+from celadon.traffic.envoy.words import Paths
 
-PATHS = render.Paths(xds=Path("/home/xds"), access_log=Path("/home/log"), admin_socket=Path("/home/admin"))
+PATHS = Paths(xds=Path("/home/xds"), access_log=Path("/home/log"), admin_socket=Path("/home/admin"))
 REVISIONS = [RevisionId(digit * 12) for digit in "abc"]
 
 addresses = st.builds(Address, host=st.just("127.0.0.1"), port=st.integers(1024, 1030))
@@ -76,7 +78,7 @@ def test_every_cluster_that_a_route_names_is_there_and_shares_are_exact(claims):
     snapshot = fold(claims)
     there = {cluster.name for cluster in snapshot.clusters}
     for table in snapshot.tables:
-        for host in render.route_table(table)["virtual_hosts"]:
+        for host in route_table(table)["virtual_hosts"]:
             for route in host["routes"]:
                 if "route" in route:
                     parts = route["route"]["weighted_clusters"]["clusters"]
@@ -99,9 +101,9 @@ def test_each_listener_has_one_table_and_each_hostname_one_virtual_host(claims):
     snapshot = fold(claims)
     assert len({table.address for table in snapshot.tables}) == len(snapshot.tables)
     for table in snapshot.tables:
-        domains = [d for host in render.route_table(table)["virtual_hosts"] for d in host["domains"]]
+        domains = [d for host in route_table(table)["virtual_hosts"] for d in host["domains"]]
         assert len(domains) == len(set(domains))
-        assert render.route_table(table)["validate_clusters"] is True
+        assert route_table(table)["validate_clusters"] is True
 
 
 @settings(max_examples=15, deadline=None)

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import httpx2
 import pytest
-from envoy_world import BLUE, GREEN, caller, eventually, free_port, route_spec, running
+from envoy_world import BLUE, GREEN, caller, eventually, route_spec, running
 
-from celadon.domain.goal import Endpoint, Mirror
-from celadon.domain.names import Address
+from celadon.domain.goal import Mirror
 from celadon.domain.plan import FULL
 from celadon.domain.spec import RetryWhen
 from celadon.traffic.envoy import files
@@ -163,7 +162,6 @@ def test_every_way_to_get_no_answer_counts_once_as_an_error():
         async with running() as world:
             one = await world.upstream("one")
             route = route_spec(RetryWhen.RESET, timeout_s=2.0)
-            nowhere = Endpoint(address=Address(host="127.0.0.1", port=free_port()))
             wish = await world.serve(world.wish("fraud", {BLUE: [one]}, {BLUE: FULL}, route))
             since = begin(world, wish)
             async with caller(wish) as client:
@@ -179,12 +177,12 @@ def test_every_way_to_get_no_answer_counts_once_as_an_error():
                     with pytest.raises(httpx2.TimeoutException):
                         await client.get("/slow/1.9", timeout=patience_s)
                 # Who has seen enough of a long answer had one.
-                with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(1.2), client.stream("GET", "/stream/30") as stream:
-                        async for _ in stream.aiter_bytes():
-                            pass
+                began = time.monotonic()
+                async with client.stream("GET", "/stream/30") as stream:
+                    async for _ in stream.aiter_bytes():
+                        if time.monotonic() - began > 1.2:
+                            break
             assert await counted(world, wish, since, 8) == {BLUE: (8, 5)}
-            assert nowhere.address.port
 
     asyncio.run(story())
 

@@ -11,7 +11,8 @@ from celadon.traffic.envoy.admin import Admin
 from celadon.traffic.envoy.files import XdsFolder
 from celadon.traffic.envoy.proof import reason
 from celadon.traffic.envoy.proxy import Proxy
-from celadon.traffic.envoy.render import CLUSTERS_FILE, LISTENERS_FILE, endpoints_file, routes_file
+from celadon.traffic.envoy.render import CLUSTERS_FILE, LISTENERS_FILE
+from celadon.traffic.envoy.words import endpoints_file, routes_file
 
 CONFIRM_S = 5.0
 SUSPICION_S = 0.05

@@ -13,9 +13,10 @@ from celadon.domain.goal import Wanted
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import TransientFault
 from celadon.traffic.envoy.files import XdsFolder, write_durably, write_quickly
-from celadon.traffic.envoy.render import Paths, bootstrap, parts
+from celadon.traffic.envoy.render import bootstrap, parts
 from celadon.traffic.envoy.snapshot import Claim, Snapshot, fold
 from celadon.traffic.envoy.track import Kept, Track, prepared, settled, undrained
+from celadon.traffic.envoy.words import Paths
 
 _codec = cattrs.Converter(forbid_extra_keys=True)
 DISK_RETRY_S = 1.0

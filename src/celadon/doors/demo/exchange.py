@@ -1,6 +1,7 @@
 """One request as its caller saw it, and what many of them say together."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,13 +29,17 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What callers saw of some requests. Latencies and right_share are None without an answer."""
+    """What callers saw of some requests. Latencies and right_share are None without an answer.
+
+    statuses: answers by HTTP status; `none` counts requests without one.
+    """
 
     requests: int
     failures: int
     latency_ms_p50: float | None
     latency_ms_p95: float | None
     right_share: float | None
+    statuses: Mapping[str, int]
 
 
 def seen(exchanges: Sequence[Exchange]) -> Seen:
@@ -47,6 +52,7 @@ def seen(exchanges: Sequence[Exchange]) -> Seen:
         latency_ms_p50=quantile(answered, 0.5),
         latency_ms_p95=quantile(answered, 0.95),
         right_share=sum(readings) / len(readings) if readings else None,
+        statuses=Counter(str(exchange.status or "none") for exchange in exchanges),
     )
 
 

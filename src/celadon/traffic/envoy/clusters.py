@@ -29,7 +29,9 @@ def cluster_with(value: Cluster, source: Json) -> Json:
         **source,
         "connect_timeout": "1s",
         "lb_policy": "LEAST_REQUEST",
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        # By default the threads that route learn up to a second later than the admin interface that a replica is
+        # healthy, and a switch in that second would meet nobody.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
         "ignore_health_on_host_removal": True,
         "circuit_breakers": {
             "thresholds": [

@@ -52,7 +52,7 @@ def seen(exchanges: Sequence[Exchange]) -> Seen:
         latency_ms_p50=quantile(answered, 0.5),
         latency_ms_p95=quantile(answered, 0.95),
         right_share=sum(readings) / len(readings) if readings else None,
-        statuses=Counter(str(exchange.status or "none") for exchange in exchanges),
+        statuses=dict(Counter(str(exchange.status or "none") for exchange in exchanges)),
     )
 
 

@@ -53,7 +53,7 @@ class Mover:
             await self._retreat(track)
             raise
         await self._settle(track, target)
-        track.confirmed = target
+        track.confirmed, track.doubted = target, False
         track.settled = track.target is target
 
     async def tidy(self, track: Track, idle: frozenset[tuple[str, Address]]) -> None:
@@ -104,13 +104,13 @@ class Mover:
 
     async def _prepare(self, track: Track, target: Wanted | None) -> None:
         wanted = tracks.prepared(track.clusters, target)
-        if wanted != track.clusters or track.confirmed is None:
+        if wanted != track.clusters or track.unproved:
             await self._clusters(track, wanted)
 
     async def _clusters(self, track: Track, wanted: tuple[Cluster, ...]) -> None:
         """Publishes clusters and replicas, and sees them in force; on a rejection all is as before."""
         before = track.clusters
-        change = _cluster_change(before, wanted, everything=track.confirmed is None)
+        change = _cluster_change(before, wanted, everything=track.unproved)
         async with self._structure if change.clusters_file else contextlib.nullcontext():
             track.clusters = wanted
             async with self._undone(track, track.kept, before):
@@ -121,7 +121,7 @@ class Mover:
         before = track.kept
         if before.published is None and target is None:
             return
-        change = _route_change(before.published, target, everything=track.confirmed is None)
+        change = _route_change(before.published, target, everything=track.unproved)
         names = [listener_name(w) for w in (before.published, target) if w is not None]
         async with contextlib.AsyncExitStack() as stack:
             if change.listeners_file:

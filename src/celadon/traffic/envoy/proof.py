@@ -94,7 +94,8 @@ def reason(log: str) -> str:
     for line in errors:
         if "rror initializing configuration" in line or "rejected" in line:
             found = line
-    return re.sub(r"^(\[[^\]]*\]\s*)+", "", found).strip()
+    found = re.sub(r"^(\[[^\]]*\]\s*)+", "", found)
+    return re.sub(r"^error initializing configuration '[^']*': ", "", found).strip()
 
 
 def needs_proof(before: Wanted | None, after: Wanted) -> bool:

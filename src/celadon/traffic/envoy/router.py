@@ -229,7 +229,7 @@ class EnvoyRouter:
         self._wake(track.service)
 
     async def _retry_later(self, track: Track, why: str, retry_s: float) -> None:
-        track.notes = (why,)
+        track.notes, track.doubted = (why,), True
         self._wake(track.service)
         await asyncio.sleep(retry_s)
 

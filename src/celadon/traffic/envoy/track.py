@@ -25,13 +25,17 @@ class Kept:
 
 @dataclass(slots=True)
 class Track:
-    """target: what is asked for now; None: nothing any more. clusters: what has to be in the files now."""
+    """target: what is asked for now; None: nothing any more. clusters: what has to be in the files now.
+
+    doubted: something could not be seen in time, so that nothing of what came before is taken for granted.
+    """
 
     kept: Kept
     target: Wanted | None = None
     clusters: tuple[Cluster, ...] = ()
     confirmed: Wanted | None = None
     settled: bool = False
+    doubted: bool = False
     refused: Refused | None = None
     refused_at: float = 0.0
     drained: frozenset[Address] = frozenset()
@@ -40,6 +44,11 @@ class Track:
     @property
     def service(self) -> ServiceKey:
         return self.kept.service
+
+    @property
+    def unproved(self) -> bool:
+        """Everything has to be seen in force, and not only what changes."""
+        return self.doubted or self.confirmed is None
 
     @property
     def stuck(self) -> bool:

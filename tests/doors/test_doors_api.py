@@ -3,12 +3,15 @@
 import asyncio
 import hashlib
 import json
+import os
 import socket
 import stat
 import threading
 
 import pytest
-from doors_given import ask, post
+from doors_given import Unix, ask, post
+
+from celadon.doors.api.serve import peer_uid
 
 pytestmark = pytest.mark.e2e
 
@@ -170,3 +173,21 @@ def test_a_secret_is_nowhere_to_be_read(up):
     said += (up.path / "journal.db-wal").read_bytes().decode("latin-1")
     assert "TOKEN" in said
     assert secret not in said
+
+
+def test_the_kernel_says_who_is_on_the_other_side():
+    ours, theirs = socket.socketpair(socket.AF_UNIX)
+    with ours, theirs:
+        assert peer_uid(ours) == os.geteuid()
+
+
+def test_many_changes_come_in_few_frames_and_no_decision_is_left_out(up):
+    up.done("deploy", "-f", up.service())
+    records = up.asked("why", "score-1")["decisions"]
+    connection = Unix(up.socket)
+    connection.request("GET", "/v1/watch?service=score&after=0")
+    frame = json.loads(connection.getresponse().readline())
+    connection.close()
+    told = [decision["seq"] for decision in frame["decisions"]]
+    assert list(dict.fromkeys(told)) == list(range(1, told[-1] + 1))
+    assert {decision["seq"] for decision in records} <= set(told)

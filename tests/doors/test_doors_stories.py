@@ -36,7 +36,7 @@ def test_the_first_release_ends_promoted_and_is_told_line_by_line(up):
     assert "score\n change releases revision REVISION over nothing\n" in told
     assert "score-1 accepted: revision REVISION\nTIME score-1 - asked: deploy\n" in told
     met = [phase for _, phase in phases(told)]
-    assert met[:3] == ["preparing", "proving", "moving"]
+    assert list(dict.fromkeys(met))[:3] == ["preparing", "proving", "moving"]
     assert met[-1] == "ended"
     assert told.splitlines()[-1].startswith("score-1 promoted: ")
     assert post(up.url()) == 200

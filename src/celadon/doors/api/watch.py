@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,12 @@ NDJSON = "application/x-ndjson"
 
 BEAT_S = 5.0
 """An empty line is sent this often when nothing changes, so that a reader knows a silent stream from a dead one."""
+
+
+FRAME_S = 0.1
+BURST_S = 1.0
+"""Frames come this far apart once changes have come faster for a while; then some come together, and no decision is
+left out. The first ten are sent at once, because somebody waits for the answer to a command."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +75,15 @@ async def frames(session: Session, wanted: tuple[Wish, ...]) -> AsyncIterator[by
     """Frames until the reader leaves or the daemon stops; the last one says that it stops."""
     readers: dict[ServiceKey, _Reader] = {}
     stopping: asyncio.Future[Any] = asyncio.ensure_future(session.stopping.wait())
+    paced_to = 0.0
     try:
         while not session.stopping.is_set() and not session.engine.closing:
             version = session.engine.version
             yield _line(_frame(session, wanted, readers))
+            now = time.monotonic()
+            paced_to = max(paced_to, now - BURST_S) + FRAME_S
+            if paced_to > now:
+                await asyncio.wait([stopping], timeout=paced_to - now)
             while session.engine.version == version and not stopping.done():
                 if not await _changes(session, version, stopping):
                     yield b"\n"

@@ -9,7 +9,7 @@ from celadon.domain.problem import Problem, ProblemsError
 from celadon.doors.cli import bundle, follow, sources
 from celadon.doors.cli.client import Client
 from celadon.doors.cli.exits import ExitCode, of_all
-from celadon.doors.cli.plan import difference_lines
+from celadon.doors.cli.plan import difference_lines, step_lines, steps
 from celadon.doors.cli.screen import OUTPUTS, is_plain, say_json, show_lines
 from celadon.doors.cli.top import COMMANDS, Where
 from celadon.doors.cli.tree import STRONG, Line, name
@@ -62,7 +62,7 @@ def deploy(
     sources.upload(client, hashed, say)
     asked = sources.body(found, hashed, pairs, expect_blue)
     if not to_error:
-        _show_plan(client, asked, plain=is_plain(asked=plain))
+        _show_plan(client, found, asked, plain=is_plain(asked=plain))
     accepted = client.post("/v1/deploy", asked)["services"]
     targets = [
         follow.Target(name=name(one), release=one["release"], after=one["seq"])
@@ -102,10 +102,13 @@ def _labels(given: tuple[str, ...]) -> dict[str, str]:
     return {key: value for key, _, value in (text.partition("=") for text in given)}
 
 
-def _show_plan(client: Client, asked: Json, *, plain: bool) -> None:
-    for difference in client.post("/v1/plan", asked)["services"]:
+def _show_plan(client: Client, found: bundle.Bundle, asked: Json, *, plain: bool) -> None:
+    """What will change, and the steps of the release where one is needed."""
+    differences = client.post("/v1/plan", asked)["services"]
+    for loaded, difference in zip(found.services, differences, strict=True):
+        ahead = step_lines(steps(loaded.spec)) if difference["releases"] else []
         show_lines(
-            [Line(depth=0, spans=((name(difference), STRONG),)), *difference_lines(difference, None)],
+            [Line(depth=0, spans=((name(difference), STRONG),)), *difference_lines(difference, None), *ahead],
             plain=plain,
         )
 

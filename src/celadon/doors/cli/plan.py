@@ -6,9 +6,11 @@ from typing import Any
 import click
 
 from celadon.domain.problem import Problem, ProblemsError
+from celadon.domain.spec import OnDeadline, ServiceSpec
 from celadon.doors.cli import bundle, inspect, sources
 from celadon.doors.cli.client import Client, DaemonGoneError
 from celadon.doors.cli.exits import ExitCode
+from celadon.doors.cli.human import span
 from celadon.doors.cli.screen import OUTPUTS, is_plain, say_json, show_lines
 from celadon.doors.cli.top import COMMANDS, Where
 from celadon.doors.cli.tree import BAD, GOOD, PLAIN, QUIET, STRONG, WAIT, Line
@@ -43,6 +45,7 @@ def plan(where: Where, file: str, model: Path | None, output: str) -> int:
             "difference": difference,
             "difference_unknown_because": unknown,
             "options": [{"path": p, "value": v, "is_default": d} for p, v, d in explain(loaded.spec)],
+            "steps": steps(loaded.spec),
             "notes": _notes(loaded),
         }
         for loaded, described, one, difference in zip(
@@ -116,6 +119,7 @@ def lines(made: Json, *, options: bool) -> list[Line]:
             shown = "; ".join(inspect.fields(made["model"], way))
             said.append(Line(depth=1, spans=((f"{word:<9}", QUIET), (shown, PLAIN))))
     said += difference_lines(made["difference"], made["difference_unknown_because"])
+    said += step_lines(made["steps"])
     said += [Line(depth=1, spans=((f"{'note':<9}", QUIET), (note, WAIT))) for note in made["notes"]]
     if options:
         said.append(
@@ -123,6 +127,34 @@ def lines(made: Json, *, options: bool) -> list[Line]:
         )
         said += [_option(option) for option in made["options"]]
     return said
+
+
+def steps(spec: ServiceSpec) -> list[str]:
+    """The way of a release under this spec, as sentences. The first revision of a service is not watched."""
+    policy, watch = spec.release, spec.release.watch
+    proof = "its golden requests" if spec.golden else "its readiness alone"
+    gate = ["wait for a person: `celadon promote` or `celadon abort`"] if policy.gate else []
+    limits = (
+        f"at most {watch.error_share_max * 100:g} % errors and {watch.latency_ms_p95_max:g} ms p95,"
+        f" {watch.requests_min} answers at least"
+    )
+    late = "wait for a person" if watch.on_deadline is OnDeadline.HOLD else "go back"
+    return [
+        f"start {spec.replicas.wanted} replicas of green beside blue, within {span(policy.start_s)}",
+        f"prove green by {proof}",
+        *gate,
+        "move every request to green",
+        f"watch for {span(watch.watch_s)}: {limits}; {late} after {span(watch.deadline_s)} without a verdict",
+        f"keep blue ready for {span(policy.hold_s)}",
+    ]
+
+
+def step_lines(said: list[str]) -> list[Line]:
+    """The steps, numbered."""
+    return [
+        Line(depth=1, spans=((f"{'steps' if number == 1 else '':<9}", QUIET), (f"{number}. {step}", PLAIN)))
+        for number, step in enumerate(said, start=1)
+    ]
 
 
 def _option(option: Json) -> Line:

@@ -30,6 +30,7 @@ FIELDS = {"label", "outcome", "reason", "switch_ms", "green_requests", "bad_answ
 def folder():
     """Where the demo makes its folder: a short path, since it has to hold a socket."""
     made = Path(tempfile.mkdtemp(prefix="d-"))
+    (made / "t").mkdir()
     yield made
     for pid in residents(made):
         with contextlib.suppress(ProcessLookupError):
@@ -50,9 +51,18 @@ def residents(folder):
     return found
 
 
+def assert_nothing_is_left(folder):
+    """Neither a file in the folder for temporary ones, nor a process; a daemon that was told to end may take a moment."""
+    assert list((folder / "t").iterdir()) == []
+    deadline = time.monotonic() + 5
+    while residents(folder) and time.monotonic() < deadline:
+        threading.Event().wait(0.05)
+    assert residents(folder) == []
+
+
 def environment(folder):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CELADON_")}
-    return {**kept, "TMPDIR": str(folder), "HOME": str(folder)}
+    return {**kept, "TMPDIR": str(folder / "t"), "HOME": str(folder / "person")}
 
 
 def celadon(*arguments):
@@ -96,8 +106,7 @@ def test_a_good_revision_is_promoted_two_bad_ones_are_taken_back_and_nothing_is_
     told, words = demo(folder)
     assert_as_planned(told)
     assert "$ celadon deploy -f digits.yaml --model better.onnx" in words
-    assert list(folder.iterdir()) == []
-    assert residents(folder) == []
+    assert_nothing_is_left(folder)
 
 
 def test_the_same_with_a_server_that_knows_nothing_of_celadon_and_it_can_be_kept(folder):
@@ -111,7 +120,8 @@ def test_the_same_with_a_server_that_knows_nothing_of_celadon_and_it_can_be_kept
     connection.close()
     down = celadon("--home", home, "down", "--yes")
     subprocess.run(down, check=True, capture_output=True, timeout=ENDS_S, env=environment(folder))
-    assert residents(folder) == []
+    shutil.rmtree(Path(home).parent)
+    assert_nothing_is_left(folder)
 
 
 def test_the_other_server_is_written_with_the_standard_library_alone():
@@ -134,11 +144,7 @@ def test_whoever_leaves_in_the_middle_leaves_nothing_behind(folder, number):
         running.stdout.read()
         assert running.wait(timeout=ENDS_S) == 7
         giving_up.cancel()
-    assert list(folder.iterdir()) == []
-    deadline = time.monotonic() + 5
-    while residents(folder) and time.monotonic() < deadline:
-        threading.Event().wait(0.05)
-    assert residents(folder) == []
+    assert_nothing_is_left(folder)
 
 
 def test_a_missing_extra_is_named_before_anything_is_begun(folder):
@@ -154,4 +160,4 @@ def test_a_missing_extra_is_named_before_anything_is_begun(folder):
     assert done.returncode == 1
     assert "skl2onnx" in done.stderr
     assert "pip install 'celadon[demo]'" in done.stderr
-    assert list(folder.iterdir()) == []
+    assert_nothing_is_left(folder)

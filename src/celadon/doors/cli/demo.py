@@ -1,6 +1,7 @@
 """`celadon demo`."""
 
 import importlib.util
+import os
 
 import click
 
@@ -38,6 +39,7 @@ NEEDED = {
 def demo(runtime: str, rate: float, output: str, *, keep: bool) -> int:
     """Train models, serve them, send traffic, and release one good revision and two bad ones."""
     _refuse_without_extra(runtime)
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # ONNX Runtime reads it once, when it is imported.
     from celadon.doors.demo.play import Settings, play  # noqa: PLC0415 -- loads the extra
     from celadon.doors.demo.show import Show  # noqa: PLC0415 -- as above
 

@@ -164,6 +164,15 @@ def _decision_lines(decision: Json, began_at: float) -> list[tree.Line]:
     lines = [tree.Line(depth=1, spans=spans)]
     lines += [tree.Line(depth=4, spans=((line, tree.QUIET),)) for line in rest]
     for counts in decision["evidence"] or ():
-        seen = f"evidence: {counts['revision']} {counts['requests']} answers, {counts['errors']} errors"
+        seen = f"evidence: {counts['revision']} {counts['requests']} answers, {counts['errors']} errors{_p95(counts)}"
         lines.append(tree.Line(depth=4, spans=((seen, tree.QUIET),)))
     return lines
+
+
+def _p95(counts: Json) -> str:
+    """The upper bound of the histogram's step that holds the 95th percentile: as exact as what was kept."""
+    steps = counts["latency_ms"]
+    total = steps[-1][1] if steps else 0
+    if not total:
+        return ""
+    return f", p95 up to {next(bound for bound, seen in steps if seen >= 0.95 * total):g} ms"

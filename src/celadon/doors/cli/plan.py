@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from celadon.domain.names import DIGEST
 from celadon.domain.problem import Problem, ProblemsError
 from celadon.domain.spec import OnDeadline, ServiceSpec
 from celadon.doors.cli import bundle, inspect, sources
@@ -19,6 +20,8 @@ from celadon.parse.defaults import explain
 from celadon.parse.golden import read_golden, weak
 
 Json = dict[str, Any]
+
+DIGEST_SHOWN = len("sha256:") + 12
 
 
 @click.command(help=COMMANDS["plan"][1])
@@ -174,7 +177,9 @@ def _value(value: Any) -> str:
         return "[" + ", ".join(_value(item) for item in value) + "]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_value(inner)}" for key, inner in value.items()) + "}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value[:DIGEST_SHOWN] if isinstance(value, str) and DIGEST.fullmatch(value) else str(value)
 
 
 def difference_lines(difference: Json | None, unknown: str | None) -> list[Line]:

@@ -47,7 +47,7 @@ def show_lines(lines: Iterable[Line], *, plain: bool) -> None:
         for line in lines:
             say(line.text.rstrip())
         return
-    _console().print(block(lines), soft_wrap=True)
+    _console().print(block(lines), soft_wrap=True, end="")
 
 
 def show_table(titles: Sequence[str], rows: Sequence[Sequence[Span]], *, plain: bool) -> None:

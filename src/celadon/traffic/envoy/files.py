@@ -77,11 +77,9 @@ class XdsFolder:
         return texts
 
     def write(self, texts: Mapping[str, str]) -> None:
-        """Blocks for as long as the disk takes. `sync` has to follow, and may while Envoy is reading already."""
+        """Blocks for as long as the disk takes. The folder is synced last, while Envoy is reading already."""
         for name, text in texts.items():
             write_quickly(self.folder / name, text, sync=True)
-
-    def sync(self) -> None:
         sync_folder(self.folder)
 
     def forget(self, names: Iterable[str]) -> None:

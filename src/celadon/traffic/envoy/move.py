@@ -160,11 +160,7 @@ class Mover:
     async def _publish(self, change: Change) -> None:
         log_from = self.confirmer.proxy.log_size()
         await self.plane.publish()
-        syncing = asyncio.get_running_loop().create_task(self.plane.sync())
-        try:
-            await self.confirmer.await_force(change, log_from)
-        finally:
-            await syncing
+        await self.confirmer.await_force(change, log_from)
 
     async def _retreat(self, track: Track) -> None:
         """Takes out again what was put there for a wish that came to nothing."""

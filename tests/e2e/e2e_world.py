@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from http.client import HTTPConnection
 from pathlib import Path
 
 from celadon.doors.cli.client import Client, DaemonGoneError
@@ -200,6 +201,14 @@ class World:
         links = ((pid, Path(f"/proc/{pid}/exe").readlink().name) for pid in self.processes())
         found = [pid for pid, program in links if "envoy" in program]
         return found[0] if found else None
+
+    def envoy(self, path):
+        """What the proxy itself says of a path of its admin interface."""
+        with contextlib.closing(HTTPConnection("envoy")) as connection:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.connect(str(self.home / "envoy" / "admin.sock"))
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
 
     def processes(self):
         """Every process that names this home in its arguments, its environment or its working directory."""

@@ -39,12 +39,14 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def wait_until(condition: Callable[[], bool], what: str, *, deadline_s: float = 20.0) -> None:
+def wait_until(
+    condition: Callable[[], bool], what: str, *, deadline_s: float = 20.0, every_s: float = 0.005
+) -> None:
     until = time.monotonic() + deadline_s
     while not condition():
         if time.monotonic() > until:
             raise PartyError(f"not within {deadline_s:.0f} s: {what}")
-        time.sleep(0.005)
+        time.sleep(every_s)
 
 
 def answers(url: str) -> bool:

@@ -37,6 +37,12 @@ class Side(Protocol):
     def retire(self, name: str) -> None:
         """Drains and stops the backend that is not live, then starts it anew for the next switch."""
 
+    def retries(self) -> int:
+        """Requests that the router itself has sent again, since it started."""
+
+    def shell_command(self, to: str) -> list[str]:
+        """What a person would type to switch, ending when the switch is done; empty where nothing tells that."""
+
     def stop(self) -> None:
         """Ends everything that was started; safe to call whatever happened before."""
 

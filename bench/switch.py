@@ -6,6 +6,7 @@ Every party stands in front of the same two servers on one core; the load comes 
 
 import argparse
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +30,8 @@ from bench.side import BLUE, GREEN, Party, Side
 from bench.switch_figures import Outcome, figures_of, noise_figures, ratio_figures
 from bench.switches import Switch, UnfinishedSwitchError, seen
 
+from bench import celadon_side
+
 SETTLING_S = 1.0
 
 
@@ -46,6 +49,8 @@ class Configuration:
     quiet_s: float
     gap_s: tuple[float, float]
     """Seconds between two switches, drawn evenly."""
+    shell_switches_per_round: int
+    """More switches after those, by the command that a person would type."""
 
 
 def configuration(seed: int, *, quick: bool) -> Configuration:
@@ -55,16 +60,18 @@ def configuration(seed: int, *, quick: bool) -> Configuration:
         ),
         backends=BackendSettings(delay_ms_median=10, delay_sigma=0.2, warm_ms=200, seed=seed),
         rounds=1 if quick else 5,
-        switches_per_round=4 if quick else 42,
+        switches_per_round=5 if quick else 42,
         retire_every=4 if quick else 8,
         warm_s=0.5 if quick else 2.0,
         quiet_s=0.5 if quick else 2.0,
         gap_s=(0.35, 0.55),
+        shell_switches_per_round=1 if quick else 4,
     )
 
 
 def parties() -> list[Party]:
     return [
+        Party(name="celadon", version=celadon_side.version(), make=celadon_side.Celadon),
         Party(name="nginx", version=nginx.version(), make=nginx.Nginx),
         Party(name="haproxy", version=haproxy.version(), make=haproxy.Haproxy),
     ]
@@ -98,8 +105,9 @@ def _under_load(side: Side, settings: Configuration, which: Cores, home: Path) -
         time.sleep(settings.demand.stream_s)
         switches = _switch_often(side, settings)
         end_ns = time.monotonic_ns()
+        shell_ms = _switch_from_shell(side, settings)
         traffic = load.stop()
-    return _outcome(traffic, switches, marks_ns, end_ns)
+    return _outcome(traffic, switches, marks_ns, end_ns, retries=side.retries(), shell_ms=shell_ms)
 
 
 def _pause(seconds: float) -> Callable[[], None]:
@@ -133,7 +141,34 @@ def _switch_often(side: Side, settings: Configuration) -> list[Switch]:
     return switches
 
 
-def _outcome(traffic: Traffic, switches: Sequence[Switch], marks_ns: Sequence[int], end_ns: int) -> Outcome:
+def _switch_from_shell(side: Side, settings: Configuration) -> list[float]:
+    """How long the command takes that a person types, its own start included, under the same load."""
+    taken_ms = []
+    to = (GREEN, BLUE)[settings.switches_per_round % 2]
+    for _ in range(settings.shell_switches_per_round):
+        command = side.shell_command(to)
+        if not command:
+            break
+        side.validate(to)
+        began_ns = time.monotonic_ns()
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        taken_ms.append((time.monotonic_ns() - began_ns) / 1e6)
+        if done.returncode != 0:
+            raise PartyError(f"{command}: {done.returncode} {done.stderr.decode()}")
+        time.sleep(settings.gap_s[1])
+        to = BLUE if to == GREEN else GREEN
+    return taken_ms
+
+
+def _outcome(
+    traffic: Traffic,
+    switches: Sequence[Switch],
+    marks_ns: Sequence[int],
+    end_ns: int,
+    *,
+    retries: int,
+    shell_ms: Sequence[float],
+) -> Outcome:
     first, second, starting = (latency_ms_p99(traffic.requests, a, b) for a, b in pairwise(marks_ns))
     return Outcome(
         switches=seen(traffic, switches, end_ns),
@@ -146,6 +181,8 @@ def _outcome(traffic: Traffic, switches: Sequence[Switch], marks_ns: Sequence[in
         quiet_ms_p99=(first, second),
         starting_ms_p99=starting,
         send_lag_ms_p99=send_lag_ms_p99(traffic),
+        retries=retries,
+        shell_ms=shell_ms,
     )
 
 

@@ -27,6 +27,10 @@ class Outcome:
     starting_ms_p99: float
     """While the new backend starts and warms up."""
     send_lag_ms_p99: float
+    retries: int
+    """Requests that the router itself sent again."""
+    shell_ms: Sequence[float]
+    """Switches by the command that a person types, from its start to its end; none where there is no such command."""
 
     @property
     def switch_ms_p50(self) -> float:
@@ -52,8 +56,11 @@ def figures_of(rounds: Sequence[Outcome], prefix: str) -> Figures:
         "switch_ms_p50": median(times_ms),
         "switch_ms_p99": quantile(times_ms, 0.99),
         "blue_p99_ratio": median(o.starting_ratio for o in rounds),
+        "retries": sum(o.retries for o in rounds),
         "send_lag_ms_p99": max(o.send_lag_ms_p99 for o in rounds),
     }
+    if shell_ms := [ms for outcome in rounds for ms in outcome.shell_ms]:
+        found["command_ms_p50"] = median(shell_ms)
     return {prefix + name: value for name, value in found.items()}
 
 

@@ -90,6 +90,14 @@ class Haproxy:
         self._backends[name].stop()
         self._backends[name].start()
 
+    def retries(self) -> int:
+        return sum(int(row["wretr"] or 0) for row in self._stat() if row["svname"] == "BACKEND")
+
+    def shell_command(self, to: str) -> list[str]:
+        """HAProxy brings no command of its own."""
+        del to
+        return []
+
     def stop(self) -> None:
         if self._process is not None:
             end(self._process)
@@ -97,8 +105,11 @@ class Haproxy:
             backend.stop()
 
     def _sessions(self, name: str) -> int:
-        rows = csv.DictReader(self._runtime("show stat").lstrip("# ").splitlines())
+        rows = self._stat()
         return sum(int(row["scur"]) for row in rows if row["pxname"] == name and row["svname"] == "BACKEND")
+
+    def _stat(self) -> list[dict[str, str]]:
+        return list(csv.DictReader(self._runtime("show stat").lstrip("# ").splitlines()))
 
     def _runtime(self, command: str) -> str:
         with socket.socket(socket.AF_UNIX) as door:

@@ -93,6 +93,15 @@ class Nginx:
         self._backends[name].stop()
         self._backends[name].start()
 
+    def retries(self) -> int:
+        """The configuration says `proxy_next_upstream off`."""
+        return 0
+
+    def shell_command(self, to: str) -> list[str]:
+        """`nginx -s reload` ends when the signal is sent."""
+        del to
+        return []
+
     def stop(self) -> None:
         if self._process is not None:
             end(self._process)

@@ -91,7 +91,7 @@ def test_no_request_fails_when_replicas_change_in_the_same_wish_as_the_shares():
                         route,
                     )
                 )
-                await asyncio.sleep(0.1)
+                await eventually(lambda: len(third.seen) > 20)
                 done.set()
             assert set(answers) == {200}
             assert third.seen

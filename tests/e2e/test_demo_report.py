@@ -5,6 +5,7 @@ import contextlib
 import json
 from pathlib import Path
 
+from celadon.doors.cli.demo import demo
 from celadon.doors.demo.callers import Callers
 from celadon.doors.demo.digits import Image
 from celadon.doors.demo.exchange import Exchange, seen
@@ -124,3 +125,11 @@ def test_callers_send_a_request_once_whatever_becomes_of_it():
     heads, exchanges = asyncio.run(calls(b"", 5))
     assert len(heads) == len(exchanges)
     assert all(exchange.failed and exchange.fault for exchange in exchanges)
+
+
+def test_the_page_of_the_demo_names_every_option_and_every_key():
+    page = (Path(__file__).parents[2] / "docs" / "demo.md").read_text()
+    of = counted([told(BETTER, "good", "promoted")], [answered("good")]).json()
+    keys = {*of, *of["releases"][0], *of["revisions"][0]}
+    options = {name for option in demo.params for name in option.opts}
+    assert {name for name in keys | options if f"`{name}`" not in page} == set()

@@ -15,6 +15,7 @@ COMMAND_S = 90.0
 """How long one command may take; the longest is a release with its watch."""
 
 LINE_BYTES_MAX = 1024 * 1024
+LOOK = "`celadon demo --keep` leaves everything there, so that its logs can be read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ class CommandLine:
             value = None
         if not isinstance(value, dict) or (code is not None and ended != code):
             said = "\n".join(f"  {line}" for line in words[-20:])
-            raise LastingFault(f"`celadon {' '.join(arguments)}` ended with {ended}\n{said}".rstrip())
+            raise LastingFault(f"`celadon {' '.join(arguments)}` ended with {ended}\n{said}".rstrip(), LOOK)
         return value
 
     async def _run(self, arguments: list[str], words: list[str]) -> tuple[int, bytes]:

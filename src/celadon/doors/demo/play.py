@@ -10,7 +10,7 @@ from celadon.domain.release import Outcome
 from celadon.doors.demo.callers import Callers
 from celadon.doors.demo.commands import CommandLine, Json
 from celadon.doors.demo.digits import Lesson, learn
-from celadon.doors.demo.premises import Premises, free_port, open_premises
+from celadon.doors.demo.premises import Premises, free_port, open_premises, residents
 from celadon.doors.demo.report import Report, Told, report
 from celadon.doors.demo.show import Show, labelled
 from celadon.doors.demo.story import FAILING, FIRST, RELEASES, SERVICE, SLOW, Chapter
@@ -87,9 +87,8 @@ def play(settings: Settings, show: Show) -> Report:
     """Everything, on premises that are gone afterwards. Raises Fault when it can not be played to its end."""
     with open_premises(keep=settings.keep) as place:
         show.title("A release demo")
-        show.say(
-            f"Everything happens in {place.folder}, on ports of its own{'.' if settings.keep else ', and is removed at the end.'}"
-        )
+        ends = "stays when it ends" if settings.keep else "is removed at the end"
+        show.say(f"Everything happens in {place.folder}, on ports of its own, and {ends}.")
         show.title("Train readers of handwritten digits")
         lesson = learn()
         _tell(lesson, show)
@@ -103,14 +102,15 @@ def play(settings: Settings, show: Show) -> Report:
             Play(place=place, workshop=workshop, callers=callers, commands=commands, show=show).run()
         )
         show.report(told)
-        show.say("")
         if settings.keep:
             show.say(f"It is all still there: export CELADON_HOME={place.home}")
-            show.say(
-                f"Look at it: celadon status {SERVICE}   End it: celadon down, then rm -r {place.folder}"
-            )
-        else:
-            show.say("Taking everything down.", "dim")
+            show.say(f"Look: celadon status {SERVICE}   End: celadon down, then rm -r {place.folder}")
+            return told
+        show.say("Taking everything down.", "dim")
+    left = [f"process {pid}" for pid in residents(place)] + [str(place.folder)] * place.folder.exists()
+    if left:
+        raise LastingFault(f"not everything of the demo could be removed: {', '.join(left)}")
+    show.say("Nothing of it is left.", "dim")
     return told
 
 

@@ -177,5 +177,5 @@ def _signals(numbers: tuple[signal.Signals, ...], act: object) -> Iterator[None]
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, act_before in before.items():
+            signal.signal(number, act_before)

@@ -34,9 +34,9 @@ class Show:
             highlight=False,
             emoji=False,
             markup=False,
-            no_color=plain or None,
-            stderr=to_error,
             soft_wrap=True,
+            stderr=to_error,
+            force_terminal=False if plain else None,
         )
 
     def title(self, text: str) -> None:

@@ -63,6 +63,8 @@ class World:
     proof: ProofFact | None = None
     samples_known: bool = True
     router_stuck: bool = False
+    busy: set[RevisionId] = field(default_factory=set)
+    unrouted: dict[Address, float] = field(default_factory=dict)
     begun: list[str] = field(default_factory=list)
     lost: int = 0
     ports: int = 20_000
@@ -205,10 +207,15 @@ class Routes:
     def observe(self, service: ServiceKey) -> Known[RouteFacts] | Unknown:
         world = self.world
         routed = set(world.split())
-        drained = frozenset(
-            one.address for one in world.there.values() if one.address and one.id.revision not in routed
+        idle = {one.address: one for one in world.there.values() if one.address}
+        idle = {address: one for address, one in idle.items() if one.id.revision not in routed}
+        world.unrouted = {address: world.unrouted.get(address, world.at) for address in idle}
+        facts = RouteFacts(
+            confirmed=world.confirmed,
+            pending=world.pending,
+            drained=frozenset(a for a, one in idle.items() if one.id.revision not in world.busy),
+            unrouted=world.unrouted,
         )
-        facts = RouteFacts(confirmed=world.confirmed, pending=world.pending, drained=drained)
         return Known(value=facts, taken_at=world.at)
 
     def samples(self, service: ServiceKey, since: Cursor) -> Known[Samples] | Unknown:

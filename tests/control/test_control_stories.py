@@ -388,3 +388,18 @@ def test_a_jump_of_the_clock_is_journalled(world: World) -> None:
     ]
     told += [r.body["reason"]["code"] for r in world.journal.records(SERVICE) if "reason" in r.body]
     assert "clock_jumped" in told
+
+
+def test_a_replica_with_an_answer_under_way_is_stopped_at_the_drain_deadline_and_not_before(
+    world: World,
+) -> None:
+    bring_up(world)
+    world.characters[GREEN.id].error_share = 0.5
+    world.busy.add(GREEN.id)
+    deploy(world, GREEN)
+    world.until_ended()
+    rolled_back_at = world.at
+    while any(r.id.revision == GREEN.id for r in world.there.values()):
+        assert world.at < rolled_back_at + 10
+        world.step()
+    assert world.at >= rolled_back_at + settings().drain_s

@@ -27,11 +27,14 @@ def test_a_switch_is_confirmed_reaches_green_and_drains_blue():
                 assert (answer.text, answer.headers["x-celadon-revision"]) == ("blue", BLUE)
                 assert answer.headers["x-request-id"] == "mine"
                 assert blue.address not in world.facts(before).drained
+                assert blue.address not in world.facts(before).unrouted
                 after = await world.serve(world.wish("fraud", both, {GREEN: FULL}, route))
                 assert (await client.get("/who")).text == "green"
                 assert (await client.get("/who")).headers["x-request-id"]
             await eventually(lambda: world.facts(after).drained == {blue.address})
             assert after.service in world.woken
+            assert world.facts(after).unrouted[blue.address] <= time.time()
+            assert green.address not in world.facts(after).unrouted
 
     asyncio.run(story())
 

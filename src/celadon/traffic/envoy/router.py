@@ -59,6 +59,7 @@ class EnvoyRouter:
         self._blind = "Envoy has not been asked yet"
         self._broken = ""
         self._restarts: tuple[str, ...] = ()
+        self._unrouted: dict[ServiceKey, Mapping[Address, float]] = {}
         self._workers: dict[ServiceKey, asyncio.Task[None]] = {}
         self._hurry = asyncio.Event()
         self._looker: asyncio.Task[None] | None = None
@@ -144,6 +145,7 @@ class EnvoyRouter:
             pending=pending,
             refused=track.refused,
             drained=self._drained(track),
+            unrouted=self._unrouted.get(service, {}),
             notes=(*self._restarts, *track.notes, *self._unrepeatable(service)),
         )
         return Known(value=facts, taken_at=self._seen_at)
@@ -303,6 +305,7 @@ class EnvoyRouter:
         self._view = view if whole else {**self._view, **view}
         self._drains.look(view, time.monotonic(), whole=whole)
         for service, track in self._plane.tracks.items():
+            self._unrouted[service] = self._since_unrouted(track)
             if self._untidy(track) and (track.settled or track.stuck):
                 self._work_on(track)
             if self._drained(track) != before[service]:
@@ -310,13 +313,20 @@ class EnvoyRouter:
 
     def _drained(self, track: Track) -> frozenset[Address]:
         """Nothing is drained before the routes that leave it out are known to be in force."""
-        if track.confirmed is None and not (track.settled and track.target is None):
+        if not _seen_in_force(track):
             return frozenset()
-        wishes = (track.confirmed, track.kept.published, track.target)
-        busy = {address for wanted in wishes for _, address in serving(wanted)}
-        pairs = [(c.name, e.address) for c in track.clusters if not c.preview for e in c.endpoints]
+        busy = _reached(track)
+        pairs = _callers_replicas(track)
         busy |= {address for name, address in pairs if not self._drains.quiet(name, address)}
         return frozenset({address for _, address in pairs} | set(track.kept.gone)) - busy
+
+    def _since_unrouted(self, track: Track) -> Mapping[Address, float]:
+        """Since when each known replica gets no new requests; a route in doubt starts nothing anew."""
+        before = self._unrouted.get(track.service, {})
+        if not _seen_in_force(track):
+            return before
+        idle = {address for _, address in _callers_replicas(track)} - _reached(track)
+        return {address: before.get(address, self._clock()) for address in idle}
 
     def _undrained(self) -> frozenset[str]:
         """Clusters of which somebody may be waiting for a replica to become idle."""
@@ -347,6 +357,21 @@ class EnvoyRouter:
         """One old access log is kept. Without the daemon nobody rotates."""
         if await asyncio.to_thread(rotate, Path(self._plane.paths.access_log)):
             await self._admin.reopen_logs()
+
+
+def _seen_in_force(track: Track) -> bool:
+    return track.confirmed is not None or (track.settled and track.target is None)
+
+
+def _reached(track: Track) -> set[Address]:
+    """Replicas that some wish gives requests to: what is in force, what is written, what is wanted."""
+    wishes = (track.confirmed, track.kept.published, track.target)
+    return {address for wanted in wishes for _, address in serving(wanted)}
+
+
+def _callers_replicas(track: Track) -> list[tuple[str, Address]]:
+    """(cluster, replica) of everything that callers might reach; the preview's own clusters left out."""
+    return [(c.name, e.address) for c in track.clusters if not c.preview for e in c.endpoints]
 
 
 def _restamp(track: Track, wanted: Wanted) -> None:

@@ -1,5 +1,6 @@
 """Commands that steer what is there: promote, abort, pause, resume, rollback, remove."""
 
+import time
 from typing import Any
 
 import click
@@ -15,6 +16,11 @@ from celadon.doors.cli.screen import OUTPUTS, is_plain, say, say_json
 from celadon.doors.cli.top import COMMANDS, Where
 
 Json = dict[str, Any]
+
+REMOVE_S = 3600.0
+"""The longest drain that a spec can ask for is far below this."""
+
+SAY_S = 10.0
 
 
 def _simple(name: str) -> click.Command:
@@ -156,7 +162,23 @@ def remove(where: Where, service: str, output: str, *, yes: bool, detach: bool) 
 
 
 def until_removed(client: Client, after: dict[str, int]) -> None:
-    """Wait until nothing of these services is left but their journals."""
+    """Wait until nothing of these services is left but their journals, and say now and then what is waited for."""
+    began = said = time.monotonic()
     for news in Feed(client=client, names=list(after), after=dict(after)).news():
-        if news.lost_s is None and news.views and all(view["state"] == "removed" for view in news.views):
+        if news.lost_s is not None or not news.views:
+            continue
+        left = [view for view in news.views if view["state"] != "removed"]
+        if not left:
             return
+        if time.monotonic() > began + REMOVE_S:
+            names = ", ".join(tree.name(view) for view in left)
+            raise LastingFault(
+                f"not removed after {REMOVE_S:.0f} s: {names}", "`celadon status` says what is left"
+            )
+        if time.monotonic() > said + SAY_S:
+            said = time.monotonic()
+            for view in left:
+                click.echo(
+                    f"{tree.name(view)} is still {view['state']}: {view['fault'] or view['reason']['text']}",
+                    err=True,
+                )

@@ -18,7 +18,7 @@ from celadon.doors.cli.top import COMMANDS, Where
 Json = dict[str, Any]
 
 REMOVE_S = 3600.0
-"""The longest drain that a spec can ask for is far below this."""
+"""How long a command waits for drains; the removal itself goes on after it."""
 
 SAY_S = 10.0
 

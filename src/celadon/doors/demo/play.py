@@ -85,7 +85,7 @@ class Play:
 
 def play(settings: Settings, show: Show) -> Report:
     """Everything, on premises that are gone afterwards. Raises Fault when it can not be played to its end."""
-    with open_premises(keep=settings.keep) as place:
+    with open_premises(keep=settings.keep, say=show.say) as place:
         show.title("A release demo")
         ends = "stays when it ends" if settings.keep else "is removed at the end"
         show.say(f"Everything happens in {place.folder}, on ports of its own, and {ends}.")
@@ -106,11 +106,10 @@ def play(settings: Settings, show: Show) -> Report:
             show.say(f"It is all still there: export CELADON_HOME={place.home}")
             show.say(f"Look: celadon status {SERVICE}   End: celadon down, then rm -r {place.folder}")
             return told
-        show.say("Taking everything down.", "dim")
     left = [f"process {pid}" for pid in residents(place)] + [str(place.folder)] * place.folder.exists()
     if left:
         raise LastingFault(f"not everything of the demo could be removed: {', '.join(left)}")
-    show.say("Nothing of it is left.", "dim")
+    show.say("Nothing of it is left.")
     return told
 
 

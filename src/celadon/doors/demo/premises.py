@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +58,7 @@ class Premises:
 
 
 @contextlib.contextmanager
-def open_premises(*, keep: bool) -> Iterator[Premises]:
+def open_premises(*, keep: bool, say: Callable[[str], None]) -> Iterator[Premises]:
     """A new place. On leaving, in whatever way, it is taken down; Ctrl-C does not keep that from happening."""
     place = Premises(folder=Path(tempfile.mkdtemp(prefix="celadon-demo-")))
     place.workshop.mkdir()
@@ -67,6 +67,7 @@ def open_premises(*, keep: bool) -> Iterator[Premises]:
             yield place
         finally:
             if not keep:
+                say("Taking everything down.")
                 _take_down_undisturbed(place)
 
 

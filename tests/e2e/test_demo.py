@@ -147,6 +147,18 @@ def test_whoever_leaves_in_the_middle_leaves_nothing_behind(folder, number):
     assert_nothing_is_left(folder)
 
 
+def test_a_reader_that_goes_away_leaves_nothing_behind(folder):
+    arguments = celadon("demo", "--runtime", "command")
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment(folder)) as running:
+        giving_up = threading.Timer(ENDS_S, running.kill)
+        giving_up.start()
+        next(line for line in running.stdout if "digits-1" in line)
+        running.stdout.close()
+        assert running.wait(timeout=ENDS_S) != 0
+        giving_up.cancel()
+    assert_nothing_is_left(folder)
+
+
 def test_a_missing_extra_is_named_before_anything_is_begun(folder):
     without = "import sys; sys.modules['skl2onnx'] = None; from celadon.doors.cli import main; main(['demo'])"
     done = subprocess.run(

@@ -67,8 +67,10 @@ def open_premises(*, keep: bool, say: Callable[[str], None]) -> Iterator[Premise
             yield place
         finally:
             if not keep:
-                say("Taking everything down.")
-                _take_down_undisturbed(place)
+                try:
+                    say("Taking everything down.")
+                finally:
+                    _take_down_undisturbed(place)
 
 
 def _take_down_undisturbed(place: Premises) -> None:

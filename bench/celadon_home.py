@@ -8,10 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.backends import BackendSettings, server_command
 from bench.processes import PartyError, wait_until
 
 Json = dict[str, Any]
@@ -19,8 +20,40 @@ Json = dict[str, Any]
 LOOK_S = 0.05
 """A poll costs the daemon about a millisecond, so looking more often would be part of what is measured."""
 
-ENDED_S = 30.0
+ENDED_S = 60.0
 DOWN_S = 90.0
+
+
+def document(
+    service: str,
+    backend: BackendSettings,
+    name: str,
+    *,
+    ports: tuple[int, int],
+    gate: bool,
+    watch_s: float,
+    hold_s: float,
+) -> Json:
+    """A service of one replica that runs the benchmarks' server under `name`, which is all that tells two revisions
+    apart. ports: the service's own, and its preview's. What is not said here is celadon's default, retries too.
+    """
+    return {
+        "apiVersion": "celadon.dev/v1alpha1",
+        "kind": "ModelService",
+        "metadata": {"name": service},
+        "spec": {
+            "command": [*server_command(backend, name), "-port={port}"],
+            "env": {"GOMAXPROCS": "1"},
+            "ready": "/healthz",
+            "replicas": 1,
+            "route": {"port": ports[0], "previewPort": ports[1]},
+            "release": {
+                "gate": gate,
+                "watch": {"seconds": watch_s, "minRequests": 1, "maxLatencyMsP95": 60_000},
+                "holdSeconds": hold_s,
+            },
+        },
+    }
 
 
 class Door(http.client.HTTPConnection):
@@ -57,6 +90,8 @@ class CeladonHome:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "h"
+        self.pid = 0
+        """The daemon, once it was started."""
         self._files = folder
         self._environment = {k: v for k, v in os.environ.items() if not k.startswith("CELADON")}
 
@@ -81,11 +116,9 @@ class CeladonHome:
             raise PartyError(f"celadon {' '.join(words)}: {done.returncode} {done.stdout}{done.stderr}")
         return done.stdout
 
-    def start(self) -> Json:
-        """The daemon as it runs on anybody's machine; what it says of itself."""
-        found = json.loads(self.run("up", "--output", "json"))
-        assert isinstance(found, dict)
-        return found
+    def start(self) -> None:
+        """The daemon as it runs on anybody's machine."""
+        self.pid = int(json.loads(self.run("up", "--output", "json"))["pid"])
 
     def get(self, where: str) -> Json:
         return ask(self.socket, "GET", where)
@@ -157,17 +190,13 @@ class CeladonHome:
                     found.append(int(file.parts[2]))
         return found
 
-    def pid_of(self, words: Sequence[str]) -> int:
-        """The process of this home whose command line has all of these words."""
+    def envoy_pid(self) -> int:
+        """The proxy itself, which is told from its launcher by the program it runs."""
         for pid in self.processes():
             with contextlib.suppress(OSError):
-                line = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                if all(
-                    any(word.encode() == part or part.endswith(f"/{word}".encode()) for part in line)
-                    for word in words
-                ):
+                if Path(f"/proc/{pid}/exe").readlink().name == "envoy":
                     return pid
-        raise PartyError(f"no process of {self.path} has {words}")
+        raise PartyError(f"no Envoy runs in {self.path}")
 
     def stop(self) -> None:
         """Drains and removes every service; what is left then is ended by force."""

@@ -3,10 +3,9 @@
 import importlib.metadata
 import time
 from pathlib import Path
-from typing import Any
 
-from bench.backends import BackendSettings, server_command
-from bench.celadon_home import LOOK_S, CeladonHome
+from bench.backends import BackendSettings
+from bench.celadon_home import LOOK_S, CeladonHome, document
 from bench.processes import PartyError, free_port, wait_until
 from bench.side import BLUE, GREEN
 
@@ -84,7 +83,17 @@ class Celadon:
         self._home.stop()
 
     def _deploy(self, name: str) -> str:
-        return self._home.deploy(self._document(name))[0]
+        return self._home.deploy(
+            document(
+                SERVICE,
+                self._settings,
+                name,
+                ports=(self.port, self._preview_port),
+                gate=BLUE in self._revisions,
+                watch_s=WATCH_S,
+                hold_s=HOLD_S,
+            )
+        )[0]
 
     def _wait_at_gate(self, name: str) -> None:
         self._waiting = self._deploy(name)
@@ -98,22 +107,3 @@ class Celadon:
     def _running(self) -> set[str]:
         view = self._home.view(SERVICE)
         return {one["revision"] for one in view["revisions"] if one["replicas"] or one["replicas_wanted"]}
-
-    def _document(self, name: str) -> dict[str, Any]:
-        return {
-            "apiVersion": "celadon.dev/v1alpha1",
-            "kind": "ModelService",
-            "metadata": {"name": SERVICE},
-            "spec": {
-                "command": [*server_command(self._settings, name), "-port={port}"],
-                "env": {"GOMAXPROCS": "1"},
-                "ready": "/healthz",
-                "replicas": 1,
-                "route": {"port": self.port, "previewPort": self._preview_port},
-                "release": {
-                    "gate": name in self._revisions or BLUE in self._revisions,
-                    "watch": {"seconds": WATCH_S, "minRequests": 1, "maxLatencyMsP95": 60_000},
-                    "holdSeconds": HOLD_S,
-                },
-            },
-        }

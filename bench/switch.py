@@ -4,8 +4,6 @@ Every party stands in front of the same two servers on one core; the load comes 
 `python -m bench.switch`, with `--json` for one JSON object on the last line.
 """
 
-import argparse
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,17 +16,18 @@ from pathlib import Path
 from random import Random
 
 from bench.backends import NAME_HEADER, BackendSettings
-from bench.build import MissingToolError, built
+from bench.build import built
+from bench.command_line import report_of
 from bench.exchanges import Traffic, cut_streams, faults, latency_ms_p99, lost, send_lag_ms_p99
 from bench.generator import Demand, Generator
-from bench.machine import Cores, TooFewCoresError, cores, describe, on_core, read_quiet
+from bench.machine import Cores, cores, describe, on_core, read_quiet
 from bench.peers import haproxy, nginx
 from bench.processes import PartyError
-from bench.report import Report, configuration_hash, json_line, table
-from bench.rounds import VOID_EXIT_CODE, VoidError, interleaved
+from bench.report import Report, configuration_hash
+from bench.rounds import interleaved
 from bench.side import BLUE, GREEN, Party, Side
 from bench.switch_figures import Outcome, figures_of, noise_figures, ratio_figures
-from bench.switches import Switch, UnfinishedSwitchError, seen
+from bench.switches import Switch, seen
 
 from bench import celadon_side
 
@@ -222,27 +221,5 @@ def run(seed: int, *, quick: bool) -> Report:
     )
 
 
-def main() -> int:
-    options = argparse.ArgumentParser(prog="python -m bench.switch", description=__doc__)
-    options.add_argument("--json", action="store_true", help="end with one JSON object on a line")
-    options.add_argument("--quick", action="store_true", help="a smoke test, never a source of figures")
-    options.add_argument("--seed", type=int, default=1, help="seed of the delays and of the gaps")
-    chosen = options.parse_args()
-    # A bench that is told to stop still ends everything it started.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    try:
-        report = run(chosen.seed, quick=chosen.quick)
-    except VoidError as error:
-        print(f"void: {error}")
-        return VOID_EXIT_CODE
-    except (PartyError, MissingToolError, TooFewCoresError, UnfinishedSwitchError) as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
-    print(table(report))
-    if chosen.json:
-        print(json_line(report))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report_of("switch", __doc__, run))

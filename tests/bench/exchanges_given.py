@@ -11,11 +11,12 @@ def exchange(
     kind: str = "request",
     fault: str = "",
     reused: bool = True,
+    target: int = 0,
 ) -> Exchange:
     sent_ns = int(sent_ms * 1e6)
     return Exchange(
         kind=kind,
-        target=0,
+        target=target,
         intended_ns=sent_ns,
         taken_ns=sent_ns,
         sent_ns=sent_ns,

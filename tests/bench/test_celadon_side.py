@@ -2,12 +2,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from bench import switch
 from bench.celadon_home import CeladonHome
 from bench.celadon_side import Celadon
 from bench.machine import cores
 from bench.processes import PartyError
 from bench.side import Party
+
+from bench import switch
 
 
 @pytest.fixture

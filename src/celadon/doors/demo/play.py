@@ -19,6 +19,9 @@ from celadon.doors.demo.workshop import LATENCY_MS_P95_MAX, WATCH_S, Runtime, Wo
 QUIET_S = 2.0
 """Callers are watched for so long before each release, so that what it changes can be seen."""
 
+LOG_S = 5.0
+LOG_LOOK_S = 0.2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -59,7 +62,17 @@ class Play:
         finally:
             await self.callers.stop()
         seconds = time.monotonic() - began
-        return report(first, told, self.callers.exchanges, retries=self.place.retries(), seconds=seconds)
+        retries = await self._retries()
+        return report(first, told, self.callers.exchanges, retries=retries, seconds=seconds)
+
+    async def _retries(self) -> int:
+        """What the proxy sent again. It writes its log every second, so the last lines take a moment."""
+        deadline = time.monotonic() + LOG_S
+        attempts = self.place.attempts()
+        while len(attempts) < len(self.callers.exchanges) and time.monotonic() < deadline:
+            await asyncio.sleep(LOG_LOOK_S)
+            attempts = self.place.attempts()
+        return sum(max(0, attempt - 1) for attempt in attempts)
 
     async def _release_under_traffic(self, chapter: Chapter, first: Told, began: float) -> Told:
         await asyncio.sleep(QUIET_S)

@@ -50,11 +50,10 @@ class Premises:
         """Of the person, without what would lead a command to another daemon."""
         return {name: value for name, value in os.environ.items() if not name.startswith("CELADON_")}
 
-    def retries(self) -> int:
-        """How many times the proxy has sent a request again, by its access log."""
+    def attempts(self) -> list[int]:
+        """How often the proxy has sent each request that it has answered, by its access log."""
         logs = [path.read_text(encoding="utf-8").splitlines() for path in self.home.rglob("access.log*")]
-        attempts = (json.loads(line).get("attempts") for lines in logs for line in lines)
-        return sum(max(0, int(attempt) - 1) for attempt in attempts if attempt)
+        return [int(json.loads(line).get("attempts") or 0) for lines in logs for line in lines]
 
 
 @contextlib.contextmanager

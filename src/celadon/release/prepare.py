@@ -52,7 +52,7 @@ def proving(memory: Memory, release: Release, seen: Seen) -> Step:
     golden = release.settings.golden or ""
     if memory.proved.get(release.green) == golden:
         return forward(memory, release, seen)
-    refused = seen.refused(routes=routes(memory, seen.facts), preview=release.green)
+    refused = seen.refused(routes=routes(memory, seen.facts), preview=release.green, since=release.began_at)
     if refused is not None:
         return _back(memory, release, because(Code.ROUTE_REFUSED, why=refused.why), Cause.WORLD, seen)
     if seen.replicas_fresh and seen.facts.ready(release.green) == 0:

@@ -50,10 +50,15 @@ class Seen:
             and served.value.confirmed.routes == routes
         )
 
-    def refused(self, *, routes: tuple[Route, ...], preview: RevisionId | None) -> Refused | None:
-        """The router's refusal of exactly this wish, if it refused."""
+    def refused(
+        self, *, routes: tuple[Route, ...], preview: RevisionId | None, since: float
+    ) -> Refused | None:
+        """The router's refusal of exactly this wish, if it refused after `since` (wall time).
+
+        An earlier refusal was of an earlier release's wish: what stood in the way may be gone.
+        """
         served: Known[RouteFacts] | Unknown = self.facts.routes
-        if isinstance(served, Unknown) or served.value.refused is None:
+        if isinstance(served, Unknown) or served.value.refused is None or served.value.refused.at < since:
             return None
         wanted = served.value.refused.wanted
         return served.value.refused if (wanted.routes, wanted.preview) == (routes, preview) else None

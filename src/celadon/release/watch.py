@@ -21,7 +21,7 @@ def moving(memory: Memory, release: Release, seen: Seen) -> Step:
         why = because(Code.ROUTE_CONFIRMED, percent=release.plan.stages[release.stage].share / 100)
         watching = enter(release, Phase.WATCHING, why, seen.now.wall)
         return Step(memory=replace(memory, release=watching), because=why)
-    refused = seen.refused(routes=asked, preview=release.green)
+    refused = seen.refused(routes=asked, preview=release.green, since=release.began_at)
     if refused is not None:
         return _back(memory, release, because(Code.ROUTE_REFUSED, why=refused.why), Cause.WORLD, seen)
     if _green_lost(release, seen) and release.blue is not None:

@@ -188,6 +188,8 @@ class ModelStore:
         try:
             lay_out(entries, [self.blob(entry.digest) for entry in entries], draft / "tree", final)
         except DamagedError as error:
+            # Whoever deploys again asks for the manifest first and, where it is, sends nothing of the tree.
+            self.blob(tree).unlink(missing_ok=True)
             if error.blob is None:
                 raise DamagedError(f"{error}; deploy it again to send it") from error
             error.blob.unlink(missing_ok=True)

@@ -265,6 +265,8 @@ class Replica:
             elif self.port in seen.ports:
                 path = self._launch.get("ready", "/")
                 self._say("port", f"it listens on port {self.port}, but GET {path} is not answered with 2xx")
+            elif seen.seen:
+                self._say("port", f"it listens on no port yet; {{port}} and PORT told it {self.port}")
 
     async def _listening(self) -> Listening:
         assert self._launcher is not None

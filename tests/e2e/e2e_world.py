@@ -144,7 +144,9 @@ class World:
         shutil.copy(SCORE_SERVER, files / "server.py")
         (files / "answer.json").write_text(json.dumps({"score": 1, **(answer or {})}))
         (self.work / "golden.jsonl").write_text(json.dumps(GOLDEN) + "\n")
-        if golden is not GOLDEN:
+        if isinstance(golden, str):
+            over = {"golden": golden, **over}
+        elif golden is not GOLDEN:
             over = {"golden": f"./{name}-golden.jsonl" if golden else None, **over}
             (self.work / f"{name}-golden.jsonl").write_text(
                 "".join(json.dumps(g) + "\n" for g in golden or ())

@@ -4,7 +4,7 @@ GET /healthz is ready. POST /score answers {"score": ...}. GET /slow/SECONDS ans
 GET /stream/SECONDS sends a line every 50 ms and `end` last, in chunks. POST /die ends the process without an answer.
 
 answer.json: score; fails: every answer but those to golden requests is a 500; delay_s: before each answer;
-dies: a text to end with at once; ready: false for never; shift: listens that many ports higher than told;
+dies: a text to end with at once, variables put in; mute: listens nowhere; ready: false for never; shift: listens that many ports higher than told;
 says: environment variables that are printed at the start.
 """
 
@@ -95,5 +95,5 @@ async def main():
 
 
 if "dies" in TOLD:
-    sys.exit(TOLD["dies"])
-asyncio.run(main())
+    sys.exit(os.path.expandvars(TOLD["dies"]))
+asyncio.run(asyncio.sleep(3600) if TOLD.get("mute") else main())

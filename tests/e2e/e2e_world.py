@@ -254,8 +254,8 @@ class World:
             self.remove()
         assert left == []
 
-    def remove(self):
-        """Everything of this world goes, by force."""
+    def stop_everything(self):
+        """SIGKILL to every process of this home, until there is none."""
 
         def gone():
             left = self.processes()
@@ -264,6 +264,10 @@ class World:
             return not left
 
         until(gone, 10)
+
+    def remove(self):
+        """Everything of this world goes, by force."""
+        self.stop_everything()
         for root, folders, _ in os.walk(self.folder):
             for name in folders:
                 (Path(root) / name).chmod(0o700)

@@ -124,7 +124,7 @@ def all_serve(made):
 def test_after_everything_was_killed_up_alone_brings_all_of_it_back(made, rebooted):
     """As after a loss of power, except that the kernel lost nothing. A reboot gives the machine a new boot id."""
     before, old = everything(made), made.processes()
-    kill_everything(made)
+    made.stop_everything()
     if rebooted:
         forget_boot(made)
     made.up()
@@ -137,15 +137,6 @@ def test_after_everything_was_killed_up_alone_brings_all_of_it_back(made, reboot
     assert [replica["exits"] for name in SERVICES for replica in made.replicas(name)] == [
         0
     ] * 6 or not rebooted
-
-
-def kill_everything(made):
-    def gone():
-        for pid in made.processes():
-            made.kill(pid)
-        return not made.processes()
-
-    until(gone)
 
 
 def forget_boot(made):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 
@@ -94,3 +95,18 @@ def test_a_model_that_runs_on_no_sample_says_so(tmp_path):
     found = inspect(tmp_path, "--record")
     assert found["examples"] == []
     assert "write golden requests by hand" in found["notes"][0]
+
+
+def test_nothing_about_a_model_is_written_elsewhere_or_told_to_anybody(tmp_path):
+    model = serving_models.doubles(tmp_path / "model.onnx")
+    for name in ("home", "temporary"):
+        (tmp_path / name).mkdir()
+    places = {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "temporary")}
+    subprocess.run(
+        [sys.executable, "-m", "celadon.serving", "inspect", str(model), "--record"],
+        env={**os.environ, **places, "ORT_DISABLE_TELEMETRY": "0"},
+        stdout=subprocess.DEVNULL,
+        timeout=60,
+        check=True,
+    )
+    assert [*(tmp_path / "home").rglob("*"), *(tmp_path / "temporary").rglob("*")] == []

@@ -30,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     # numpy brings a pool of one thread per core that nothing here uses; it must not exist before numpy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # ONNX Runtime tells its makers about the models it runs unless this is set before it is imported. Nobody who
+    # serves a model with celadon has agreed to that, so it is not left to the environment.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         return _inspect(options) if options.command == "inspect" else _serve(options)
     except ModelRefusedError as refused:

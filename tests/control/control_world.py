@@ -63,6 +63,7 @@ class World:
     proof: ProofFact | None = None
     samples_known: bool = True
     router_stuck: bool = False
+    replicas_unknown: bool = False
     busy: set[RevisionId] = field(default_factory=set)
     unrouted: dict[Address, float] = field(default_factory=dict)
     begun: list[str] = field(default_factory=list)
@@ -154,6 +155,8 @@ class Replicas:
         self.world = world
 
     def observe(self, service: ServiceKey) -> Known[tuple[ReplicaFact, ...]] | Unknown:
+        if self.world.replicas_unknown:
+            return Unknown(why="the launchers can not be asked")
         return Known(value=tuple(self.world.there.values()), taken_at=self.world.at)
 
     def start(self, launch: Launch) -> None:

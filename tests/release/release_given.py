@@ -35,10 +35,19 @@ SERVICE = ServiceKey(name="fraud")
 ROUTE = RouteSpec(port=8080, preview_port=18080, retry=Retry(when=RetryWhen.RESET))
 
 
-def settings(*, gate: bool = False, replicas: int = 2, on_deadline: OnDeadline = OnDeadline.HOLD) -> Settings:
+def settings(
+    *,
+    gate: bool = False,
+    replicas: int = 2,
+    on_deadline: OnDeadline = OnDeadline.HOLD,
+    golden: str | None = None,
+    route: RouteSpec = ROUTE,
+) -> Settings:
     watch = Watch(watch_s=10, requests_min=10, deadline_s=20, on_deadline=on_deadline)
     policy = ReleasePolicy(gate=gate, start_s=30, prove_s=20, watch=watch, hold_s=1000)
-    return Settings(replicas=Exactly(replicas=replicas), route=ROUTE, drain_s=5, release=policy, golden=None)
+    return Settings(
+        replicas=Exactly(replicas=replicas), route=route, drain_s=5, release=policy, golden=golden
+    )
 
 
 def revision(letter: str) -> Revision:

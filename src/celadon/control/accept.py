@@ -152,6 +152,8 @@ def _steer(memory: Memory, word: Word) -> Command:
 
 
 def _rollback(memory: Memory, wanted: str | None) -> Rollback:
+    if memory.settings is None:
+        raise _refused("revision", f"nothing of {memory.service} was ever live", "deploy what shall be live")
     if wanted is None:
         if memory.predecessor is None:
             hint = "name one of: " + (", ".join(_others(memory)) or "none was live before")

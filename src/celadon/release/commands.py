@@ -42,6 +42,9 @@ def answer(memory: Memory, wall: float) -> Answered | None:
 def _one(memory: Memory, asked: Asked, wall: float) -> Answered | None:
     command = asked.command
     match command:
+        case Rollback() if memory.settings is None or command.revision not in memory.revisions:
+            why = because(Code.NO_BLUE, why=f"revision {command.revision} was never live here")
+            return Answered(memory=memory, because=why, handled=(asked.seq,))
         case Deploy() | Rollback():
             return _take_slot(memory, asked, command, wall)
         case Remove():

@@ -10,9 +10,9 @@ from release_given import BLUE, GREEN, SERVICE, THIRD, settings
 
 from celadon.control import accept
 from celadon.control.engine import Engine
-from celadon.domain.command import Asked, Command, Deploy, Rollback
+from celadon.domain.command import Asked, Command, Deploy, Pause, Promote, Rollback
 from celadon.domain.problem import ProblemsError
-from celadon.domain.release import Phase
+from celadon.domain.release import Outcome, Phase
 from celadon.domain.revision import Revision
 
 
@@ -67,6 +67,32 @@ def test_a_rollback_where_nothing_was_ever_live_holds_up_nothing(world: World) -
     deploy(world, BLUE)
     world.until_ended()
     assert world.memory.live == BLUE.id
+
+
+def test_a_paused_first_release_that_serves_is_superseded_without_a_gap(world: World) -> None:
+    first = deploy(world, GREEN)
+    until(world, Phase.PREPARING)
+    ask(world, Promote(release=first))
+    until(world, Phase.MOVING)
+    ask(world, Pause(release=first))
+    until(world, Phase.WATCHING)
+    assert world.split() == {GREEN.id: 10_000}
+    deploy(world, BLUE)
+    world.until_ended()
+    assert world.memory.live == BLUE.id
+    assert world.lost == 0
+
+
+def test_a_first_release_whose_route_is_never_confirmed_ends(world: World) -> None:
+    world.router_stuck = True
+    first = deploy(world, GREEN)
+    for _ in range(200):
+        world.step()
+        world.confirmed = world.pending if world.pending and not world.pending.routes else world.confirmed
+        if world.memory.release is None and not world.memory.commands:
+            break
+    assert world.memory.last is not None, world.memory.release
+    assert (world.memory.last.id, world.memory.last.outcome) == (first, Outcome.ROLLED_BACK)
 
 
 def test_a_rollback_is_refused_where_nothing_was_ever_live(world: World) -> None:

@@ -121,14 +121,23 @@ def _take_slot(memory: Memory, asked: Asked, command: Deploy | Rollback, wall: f
         release = replace(moving, settings=command.settings, plan=plan)
         return Answered(memory=replace(memory, release=release), because=why, handled=(asked.seq,))
     if moving is not None:
-        if moving.phase is Phase.ROLLING_BACK:
+        if moving.phase is Phase.ROLLING_BACK or (moving.blue is None and moving.phase is Phase.MOVING):
             return None
-        after, why = roll_back(
-            memory, moving, because(Code.SUPERSEDED, by=command.release), Cause.SUPERSEDED, wall
-        )
+        after, why = _make_way(memory, moving, command, wall)
         return Answered(memory=after, because=why, handled=())
     after, why = _begin(memory, command, wall)
     return Answered(memory=after, because=why, handled=(asked.seq,))
+
+
+def _make_way(
+    memory: Memory, moving: Release, command: Deploy | Rollback, wall: float
+) -> tuple[Memory, Reason]:
+    """Back to blue. A first release that serves has none: it is what the next one is released over."""
+    if moving.blue is None and moving.moved:
+        why = because(Code.PROMOTED_WITHOUT_BLUE)
+        return end(memory, moving, Outcome.PROMOTED, why, wall=wall, cause=Cause.PLAN)
+    why = because(Code.SUPERSEDED, by=command.release)
+    return roll_back(memory, moving, why, Cause.SUPERSEDED, wall)
 
 
 def _begin(memory: Memory, command: Deploy | Rollback, wall: float) -> tuple[Memory, Reason]:

@@ -55,10 +55,13 @@ def watching(memory: Memory, release: Release, seen: Seen) -> Step:
 
 
 def rolling_back(memory: Memory, release: Release, seen: Seen) -> Step:
-    """It ends when the router shows every request on blue; a green that no client could reach just ends."""
+    """It ends when the router shows every request on blue.
+
+    A green that no client could reach just ends, and so does one without a blue: its route was never confirmed.
+    """
     assert release.outcome is not None, "what a rollback ends as is fixed when it begins"
     why = because(Code.BACK_ON_BLUE, why=text(release.because))
-    if not release.moved:
+    if not release.moved or release.blue is None:
         return _end(memory, release, release.because, seen)
     if not can_return(memory, seen.facts):
         waits = because(Code.BLUE_NOT_READY, ready=seen.headroom.ready, wanted=seen.headroom.needed)

@@ -35,8 +35,11 @@ def test_a_second_daemon_is_told_who_holds_the_home(tmp_path):
 
 def test_a_child_process_does_not_keep_the_home_locked(tmp_path):
     path = tmp_path / "daemon.lock"
+    command = [sys.executable, "-c", "print('runs', flush=True); input()"]
     with hold(path):
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False)
+        # The kernel lets the parent go on shortly before it closes what the new program does not keep.
+        assert child.stdout.readline() == b"runs\n"
     with child, hold(path):
         child.kill()
 

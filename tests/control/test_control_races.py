@@ -10,9 +10,9 @@ from release_given import BLUE, GREEN, SERVICE, THIRD, settings
 
 from celadon.control import accept
 from celadon.control.engine import Engine
-from celadon.domain.command import Asked, Command, Deploy, Pause, Promote, Rollback
+from celadon.domain.command import Asked, Command, Deploy, Remove
 from celadon.domain.problem import ProblemsError
-from celadon.domain.release import Outcome, Phase
+from celadon.domain.release import Phase
 from celadon.domain.revision import Revision
 
 
@@ -57,46 +57,32 @@ def asked_of(world: World, word: accept.Word, revision: str | None = None) -> As
     return asyncio.run(ask_it())
 
 
-def test_a_rollback_where_nothing_was_ever_live_holds_up_nothing(world: World) -> None:
-    world.characters[GREEN.id].golden = False
+def test_a_deploy_that_waited_does_not_bring_a_removed_service_back(world: World) -> None:
+    deploy(world, BLUE)
+    world.until_ended()
     deploy(world, GREEN)
-    world.until_ended()
-    ask(world, Rollback(release="fraud-2", revision=GREEN.id))
-    world.until_ended()
-    assert world.memory.live is None
-    deploy(world, BLUE)
-    world.until_ended()
-    assert world.memory.live == BLUE.id
-
-
-def test_a_paused_first_release_that_serves_is_superseded_without_a_gap(world: World) -> None:
-    first = deploy(world, GREEN)
-    until(world, Phase.PREPARING)
-    ask(world, Promote(release=first))
-    until(world, Phase.MOVING)
-    ask(world, Pause(release=first))
     until(world, Phase.WATCHING)
-    assert world.split() == {GREEN.id: 10_000}
+    world.router_stuck = True
+    deploy(world, THIRD)
+    world.step()
+    ask(world, Remove())
+    world.router_stuck = False
+    for _ in range(60):
+        world.step()
+    assert world.memory.removed
+    assert world.there == {}
+    assert not world.memory.commands
+
+
+@pytest.mark.parametrize("word", ["rollback", "promote", "abort", "pause"])
+def test_nothing_is_asked_of_a_service_that_is_being_removed(world: World, word: accept.Word) -> None:
     deploy(world, BLUE)
     world.until_ended()
-    assert world.memory.live == BLUE.id
-    assert world.lost == 0
-
-
-def test_a_first_release_whose_route_is_never_confirmed_ends(world: World) -> None:
-    world.router_stuck = True
-    first = deploy(world, GREEN)
-    for _ in range(200):
-        world.step()
-        world.confirmed = world.pending if world.pending and not world.pending.routes else world.confirmed
-        if world.memory.release is None and not world.memory.commands:
-            break
-    assert world.memory.last is not None, world.memory.release
-    assert (world.memory.last.id, world.memory.last.outcome) == (first, Outcome.ROLLED_BACK)
-
-
-def test_a_rollback_is_refused_where_nothing_was_ever_live(world: World) -> None:
-    deploy(world, GREEN, gate=True)
-    until(world, Phase.PREPARING)
-    with pytest.raises(ProblemsError, match="was ever live"):
-        asked_of(world, "rollback", GREEN.id)
+    deploy(world, GREEN)
+    until(world, Phase.WATCHING)
+    ask(world, Remove())
+    with pytest.raises(ProblemsError, match="is being removed"):
+        asked_of(world, word, BLUE.id if word == "rollback" else None)
+    world.step()
+    with pytest.raises(ProblemsError, match="is being removed"):
+        asked_of(world, word, GREEN.id if word == "rollback" else None)

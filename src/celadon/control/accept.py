@@ -119,6 +119,8 @@ def command(engine: Engine, service: ServiceKey, word: Word, revision: str | Non
     memory = engine.memory(service)
     if word == "remove":
         return engine.ask(service, Remove())
+    if _leaves(memory):
+        raise _refused("service", f"{service} is being removed", "deploy it again once it is gone")
     if word == "rollback" and (revision is not None or memory.release is None):
         return engine.ask(service, _rollback(memory, revision))
     return engine.ask(service, _steer(memory, word))
@@ -169,6 +171,12 @@ def _rollback(memory: Memory, wanted: str | None) -> Rollback:
     return Rollback(release=next_release(memory), revision=found[0])
 
 
+def _leaves(memory: Memory) -> bool:
+    """Whether the service is being removed, or is about to be."""
+    asked = any(isinstance(asked.command, Remove) for asked in memory.commands)
+    return asked or (memory.removing and not memory.removed)
+
+
 def _others(memory: Memory) -> list[str]:
     return [key for key in memory.revisions if key != memory.live]
 
@@ -200,7 +208,7 @@ def _join(engine: Engine, memory: Memory, order: Order, release: str | None) -> 
 def _refusals(
     engine: Engine, spec: ServiceSpec, memory: Memory, expect_blue: str | None
 ) -> Iterator[Problem]:
-    if memory.removing and not memory.removed:
+    if _leaves(memory):
         yield Problem(
             path="metadata/name",
             found=f"{spec.service} is being removed",

@@ -17,6 +17,9 @@ from celadon.release.plan import blue_green, way_back
 KEPT_REVISIONS = 20
 """How many revisions that were live once are remembered, so that `rollback REVISION` can name them."""
 
+TAKES_OVER = Deploy | Rollback | Remove
+"""What asks for something else than all that was asked before it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
@@ -108,12 +111,12 @@ def _promote(memory: Memory, release: Release, wall: float) -> tuple[Memory, Rea
 
 def _take_slot(memory: Memory, asked: Asked, command: Deploy | Rollback, wall: float) -> Answered | None:
     newer = next(
-        (a for a in memory.commands if a.seq > asked.seq and isinstance(a.command, Deploy | Rollback)), None
+        (a.command for a in memory.commands if a.seq > asked.seq and isinstance(a.command, TAKES_OVER)), None
     )
     moving = memory.release
     joins = moving is not None and moving.id == command.release
     if newer is not None and not joins:
-        return _never_started(memory, asked, command, newer.command, wall)
+        return _never_started(memory, asked, command, newer, wall)
     if moving is not None and joins:
         assert isinstance(command, Deploy)
         why = because(Code.SETTINGS_CHANGED)
@@ -186,9 +189,10 @@ def _with(memory: Memory, revision: Revision) -> Mapping[RevisionId, Revision]:
 def _never_started(
     memory: Memory, asked: Asked, command: Deploy | Rollback, by: Command, wall: float
 ) -> Answered:
-    """A deploy that waited for the slot until a newer one came: it ends superseded without having started."""
-    assert isinstance(by, Deploy | Rollback)
-    why = because(Code.SUPERSEDED, by=by.release)
+    """A deploy that waited for the slot until something newer came: it ends superseded without having started."""
+    why = because(Code.REMOVE_ASKED)
+    if isinstance(by, Deploy | Rollback):
+        why = because(Code.SUPERSEDED, by=by.release)
     begun, _ = _begin(replace(memory, release=None), command, wall)
     if begun.release is None:
         return Answered(memory=memory, because=why, handled=(asked.seq,))

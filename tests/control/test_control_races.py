@@ -10,7 +10,7 @@ from release_given import BLUE, GREEN, SERVICE, THIRD, settings
 
 from celadon.control import accept
 from celadon.control.engine import Engine
-from celadon.domain.command import Asked, Command, Deploy, Remove
+from celadon.domain.command import Abort, Asked, Command, Deploy, Remove
 from celadon.domain.problem import ProblemsError
 from celadon.domain.release import Phase
 from celadon.domain.revision import Revision
@@ -72,6 +72,23 @@ def test_a_deploy_that_waited_does_not_bring_a_removed_service_back(world: World
     assert world.memory.removed
     assert world.there == {}
     assert not world.memory.commands
+
+
+def test_replicas_that_can_not_be_seen_get_no_traffic_back(world: World) -> None:
+    deploy(world, BLUE)
+    world.until_ended()
+    release = deploy(world, GREEN)
+    until(world, Phase.WATCHING)
+    world.replicas_unknown = True
+    ask(world, Abort(release=release))
+    for _ in range(3):
+        world.step()
+        goal = world.memory.goal
+        assert goal is not None
+        assert goal.routed == {GREEN.id}
+    world.replicas_unknown = False
+    world.until_ended()
+    assert world.split() == {BLUE.id: 10_000}
 
 
 @pytest.mark.parametrize("word", ["rollback", "promote", "abort", "pause"])

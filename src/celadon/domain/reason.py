@@ -60,6 +60,7 @@ class Code(StrEnum):
     WATCH_ENDED = "watch_ended"
     BACK_ON_BLUE = "back_on_blue"
     BLUE_NOT_READY = "blue_not_ready"
+    BLUE_UNKNOWN = "blue_unknown"
     PREDECESSOR_RETIRED = "predecessor_retired"
     PROMOTED_WITHOUT_BLUE = "promoted_without_blue"
     SETTINGS_CHANGED = "settings_changed"
@@ -94,14 +95,14 @@ TEXTS: dict[Code, str] = {
     Code.WAY_BACK_BEGAN: "going back to revision {green}",
     Code.FETCHING: "fetching and verifying what revision {green} is made of",
     Code.STARTING: "{ready} of {wanted} replicas of green are ready",
-    Code.GREEN_READY: "all {wanted} replicas of green are ready",
+    Code.GREEN_READY: "{wanted} of {wanted} replicas of green are ready",
     Code.SOURCE_BROKEN: "what green is made of is not what was released: {why}",
     Code.SOURCE_UNREACHABLE: "what green is made of could not be read: {why}",
     Code.START_FAILED: "a replica of green ended with {ended} before it was ready\n{stderr}",
     Code.START_FAULT: "a replica of green could not be started: {why}",
     Code.NEVER_READY: "{ready} of {wanted} replicas of green were ready after {seconds:.0f} s: {why}\n{stderr}",
     Code.PROOF_RUNNING: "golden requests are being sent to green",
-    Code.PROOF_PASSED: "green answered all {asked} golden requests as expected",
+    Code.PROOF_PASSED: "green answered {asked} of {asked} golden requests as expected",
     Code.PROOF_FAILED: "green answered {failed} of {asked} golden requests wrongly: {first}",
     Code.PROOF_FAULT: "golden requests could not be sent: {why}",
     Code.PROOF_TIMEOUT: "golden requests were not answered within {seconds:.0f} s",
@@ -121,7 +122,7 @@ TEXTS: dict[Code, str] = {
     Code.LATENCY: "green's p95 latency is {latency}, limit {limit_ms:g} ms, over {requests} answers",
     Code.GREEN_LOST: "none of green's {wanted} replicas is ready any more",
     Code.WATCH_DEADLINE: "no verdict after {seconds:.0f} s: {why}",
-    Code.NOTHING_TO_WATCH: "a way back is not watched",
+    Code.NOTHING_TO_WATCH: "an earlier revision is live again, and a way back is not watched",
     Code.NO_BLUE: "there is no blue to go back to: {why}",
     Code.PAUSED: "paused by a person",
     Code.RESUMED: "resumed by a person",
@@ -133,8 +134,9 @@ TEXTS: dict[Code, str] = {
     Code.WATCH_ENDED: "the watch ended clean: {why}",
     Code.BACK_ON_BLUE: "all requests are on blue again: {why}",
     Code.BLUE_NOT_READY: "going back waits: {ready} of blue's {wanted} replicas are ready",
+    Code.BLUE_UNKNOWN: "going back waits: whether blue is ready is not known ({why})",
     Code.PREDECESSOR_RETIRED: "revision {revision} was held for {seconds:.0f} s and is retired",
-    Code.PROMOTED_WITHOUT_BLUE: "the first revision of a service has nothing to go back to, so the watch is skipped",
+    Code.PROMOTED_WITHOUT_BLUE: "a first revision has nothing to go back to, so it is not watched",
     Code.SETTINGS_CHANGED: "settings changed; no release is needed",
     Code.NOTHING_CHANGED: "this revision is live already and nothing changed",
     Code.COMMAND_TOO_LATE: "release {release} had ended, so the command changed nothing",

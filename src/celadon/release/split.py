@@ -1,6 +1,6 @@
 """From a position to shares: which revision gets which part of the requests."""
 
-from celadon.domain.facts import Facts
+from celadon.domain.facts import Facts, Unknown
 from celadon.domain.goal import Part, Route
 from celadon.domain.memory import Memory
 from celadon.domain.names import RevisionId
@@ -43,10 +43,12 @@ def routes(memory: Memory, facts: Facts) -> tuple[Route, ...]:
 
 
 def can_return(memory: Memory, facts: Facts) -> bool:
-    """Whether blue can take requests now, or green can not either."""
+    """Whether blue can take requests now, or green can not either. What is not known can not."""
     release = memory.release
     assert release is not None
-    return release.blue is not None and (facts.ready(release.blue) > 0 or facts.ready(release.green) == 0)
+    if release.blue is None or isinstance(facts.replicas, Unknown):
+        return False
+    return facts.ready(release.blue) > 0 or facts.ready(release.green) == 0
 
 
 def _to(revision: RevisionId) -> tuple[Route, ...]:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from celadon.domain.facts import Unknown
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Cause, Outcome, Phase, Release
@@ -64,11 +65,17 @@ def rolling_back(memory: Memory, release: Release, seen: Seen) -> Step:
     if not release.moved or release.blue is None:
         return _end(memory, release, release.because, seen)
     if not can_return(memory, seen.facts):
-        waits = because(Code.BLUE_NOT_READY, ready=seen.headroom.ready, wanted=seen.headroom.needed)
-        return Step(memory=memory, because=waits)
+        return Step(memory=memory, because=_blue_can_not(seen))
     if seen.confirmed(routes(memory, seen.facts)):
         return _end(memory, release, why, seen)
     return Step(memory=memory, because=because(Code.ROUTE_PENDING))
+
+
+def _blue_can_not(seen: Seen) -> Reason:
+    replicas = seen.facts.replicas
+    if isinstance(replicas, Unknown):
+        return because(Code.BLUE_UNKNOWN, why=replicas.why)
+    return because(Code.BLUE_NOT_READY, ready=seen.headroom.ready, wanted=seen.headroom.needed)
 
 
 def _end(memory: Memory, release: Release, why: Reason, seen: Seen) -> Step:

@@ -48,9 +48,12 @@ def preparing(memory: Memory, release: Release, seen: Seen) -> Step:
 
 
 def proving(memory: Memory, release: Release, seen: Seen) -> Step:
-    """Golden requests through the preview address, unless they passed already for this very revision."""
+    """Golden requests through the preview address, unless they passed already for this very revision.
+
+    A way back to what stands asks no more than was asked when it was live: today's requests are another's.
+    """
     golden = release.settings.golden or ""
-    if memory.proved.get(release.green) == golden:
+    if release.green in memory.proved and (release.way_back or memory.proved[release.green] == golden):
         return forward(memory, release, seen)
     refused = seen.refused(routes=routes(memory, seen.facts), preview=release.green, since=release.began_at)
     if refused is not None:

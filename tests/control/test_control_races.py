@@ -10,7 +10,7 @@ from release_given import BLUE, GREEN, SERVICE, THIRD, settings
 
 from celadon.control import accept
 from celadon.control.engine import Engine
-from celadon.domain.command import Abort, Asked, Command, Deploy, Remove, Rollback
+from celadon.domain.command import Abort, Asked, Command, Deploy, Promote, Remove, Rollback
 from celadon.domain.problem import ProblemsError
 from celadon.domain.release import Phase
 from celadon.domain.revision import Revision
@@ -89,6 +89,19 @@ def test_replicas_that_can_not_be_seen_get_no_traffic_back(world: World) -> None
     world.replicas_unknown = False
     world.until_ended()
     assert world.split() == {BLUE.id: 10_000}
+
+
+def test_promote_does_not_make_a_dead_green_live(world: World) -> None:
+    deploy(world, BLUE)
+    world.until_ended()
+    release = deploy(world, GREEN)
+    until(world, Phase.WATCHING)
+    world.characters[GREEN.id].starts = False
+    for key in [key for key in world.there if key.revision == GREEN.id]:
+        del world.there[key]
+    ask(world, Promote(release=release))
+    world.until_ended()
+    assert world.memory.live == BLUE.id
 
 
 def test_a_way_back_to_what_stands_needs_no_new_golden_requests(world: World) -> None:

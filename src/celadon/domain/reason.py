@@ -52,6 +52,7 @@ class Code(StrEnum):
     PAUSED = "paused"
     RESUMED = "resumed"
     PROMOTED_BY_PERSON = "promoted_by_person"
+    NOT_PROMOTED = "not_promoted"
     ABORTED = "aborted"
     SUPERSEDED = "superseded"
     REMOVE_ASKED = "remove_asked"
@@ -127,6 +128,7 @@ TEXTS: dict[Code, str] = {
     Code.PAUSED: "paused by a person",
     Code.RESUMED: "resumed by a person",
     Code.PROMOTED_BY_PERSON: "promoted by a person",
+    Code.NOT_PROMOTED: "a person asked to promote green, but {why}",
     Code.ABORTED: "aborted by a person",
     Code.SUPERSEDED: "superseded by release {by}",
     Code.REMOVE_ASKED: "a person asked to remove the service",

@@ -7,7 +7,7 @@ from typing import assert_never
 from celadon.domain.command import Abort, Asked, Command, Deploy, Pause, Promote, Remove, Resume, Rollback
 from celadon.domain.memory import Memory
 from celadon.domain.names import RevisionId
-from celadon.domain.reason import Code, Reason, because
+from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Cause, Outcome, Phase, Release
 from celadon.domain.revision import Revision
 from celadon.release.end import end, roll_back
@@ -33,16 +33,19 @@ class Answered:
     handled: tuple[int, ...]
 
 
-def answer(memory: Memory, wall: float) -> Answered | None:
-    """The oldest command that can be answered now; None when there is none, or the slot must be free first."""
+def answer(memory: Memory, harm: Reason | None, wall: float) -> Answered | None:
+    """The oldest command that can be answered now; None when there is none, or the slot must be free first.
+
+    harm: what speaks against green right now; then it is not promoted.
+    """
     for asked in memory.commands:
-        answered = _one(memory, asked, wall)
+        answered = _one(memory, asked, harm, wall)
         if answered is not None:
             return answered
     return None
 
 
-def _one(memory: Memory, asked: Asked, wall: float) -> Answered | None:
+def _one(memory: Memory, asked: Asked, harm: Reason | None, wall: float) -> Answered | None:
     command = asked.command
     match command:
         case Rollback() if memory.settings is None or command.revision not in memory.revisions:
@@ -60,6 +63,9 @@ def _one(memory: Memory, asked: Asked, wall: float) -> Answered | None:
                     because=because(Code.COMMAND_TOO_LATE, release=command.release),
                     handled=(asked.seq,),
                 )
+            if harm is not None and isinstance(command, Promote):
+                why = because(Code.NOT_PROMOTED, why=text(harm))
+                return Answered(memory=memory, because=why, handled=(asked.seq,))
             after, why = _steer(memory, release, command, wall)
             return Answered(memory=after, because=why, handled=(asked.seq,))
         case _ as unreachable:

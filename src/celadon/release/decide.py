@@ -42,13 +42,15 @@ def decide(memory: Memory, facts: Facts, verdict: Verdict | None, headroom: Head
     after = memory
     handled: tuple[int, ...] = ()
     taken: list[Taken] = []
-    answered = answer(after, now.wall)
+    seen = Seen(facts=facts, verdict=verdict, headroom=headroom, now=now)
+    moving = after.release
+    harm = watch.against(moving, seen) if moving is not None and moving.blue is not None else None
+    answered = answer(after, harm, now.wall)
     if answered is not None:
         after, handled = answered.memory, answered.handled
         taken.append(_taken(after, answered.because))
     if now.jumped_s and after.release is not None:
         taken.append(_taken(after, because(Code.CLOCK_JUMPED, seconds=now.jumped_s)))
-    seen = Seen(facts=facts, verdict=verdict, headroom=headroom, now=now)
     after, waits = _dwell(after, seen), because(Code.STEADY)
     for _ in range(STEPS_MAX):
         step = _advance(after, seen)

@@ -40,11 +40,9 @@ def watching(memory: Memory, release: Release, seen: Seen) -> Step:
     if stage.guard is None or (release.blue is None and last):
         code = Code.NOTHING_TO_WATCH if stage.guard is None else Code.PROMOTED_WITHOUT_BLUE
         return _onward(memory, release, because(code), seen)
-    verdict = seen.verdict
-    if isinstance(verdict, Harm):
-        return _back(memory, release, verdict.because, Cause.VERDICT, seen)
-    if _green_lost(release, seen):
-        return _back(memory, release, _lost(release), Cause.VERDICT, seen)
+    verdict, harm = seen.verdict, against(release, seen)
+    if harm is not None:
+        return _back(memory, release, harm, Cause.VERDICT, seen)
     if release.paused:
         return Step(memory=memory, because=because(Code.PAUSED))
     if isinstance(verdict, Fine) and seen.samples_fresh:
@@ -53,6 +51,15 @@ def watching(memory: Memory, release: Release, seen: Seen) -> Step:
         left = stage.dwell_s - release.dwelt_s
         return Step(memory=memory, because=because(Code.WATCH_GOES_ON, **verdict.because.fields, left_s=left))
     return _undecided(memory, release, verdict, seen)
+
+
+def against(release: Release, seen: Seen) -> Reason | None:
+    """What speaks against a green that is watched; then nothing moves forward, whoever asks for it."""
+    if release.phase not in {Phase.WATCHING, Phase.HOLDING}:
+        return None
+    if isinstance(seen.verdict, Harm):
+        return seen.verdict.because
+    return _lost(release) if _green_lost(release, seen) else None
 
 
 def rolling_back(memory: Memory, release: Release, seen: Seen) -> Step:

@@ -116,6 +116,19 @@ def test_a_way_back_to_what_stands_needs_no_new_golden_requests(world: World) ->
     assert world.memory.live == BLUE.id
 
 
+def test_a_green_that_dies_after_its_proof_does_not_hold_the_slot_for_ever(world: World) -> None:
+    deploy(world, BLUE)
+    world.until_ended()
+    release = deploy(world, GREEN, gate=True)
+    until(world, Phase.WAITING)
+    world.characters[GREEN.id].starts = False
+    for key in [key for key in world.there if key.revision == GREEN.id]:
+        del world.there[key]
+    ask(world, Promote(release=release))
+    world.until_ended()
+    assert world.memory.live == BLUE.id
+
+
 @pytest.mark.parametrize("word", ["rollback", "promote", "abort", "pause"])
 def test_nothing_is_asked_of_a_service_that_is_being_removed(world: World, word: accept.Word) -> None:
     deploy(world, BLUE)

@@ -99,12 +99,26 @@ def forward(memory: Memory, release: Release, seen: Seen) -> Step:
     if release.paused:
         return _wait(memory, because(Code.PAUSED))
     if not seen.replicas_fresh or seen.facts.ready(release.green) == 0:
-        return _wait(
-            memory, because(Code.STARTING, ready=seen.facts.ready(release.green), wanted=_wanted(release))
-        )
+        return _wait_for_green(memory, release, seen)
     why = because(Code.TRAFFIC_MOVES, percent=stage.share / 100)
     moved = replace(release, moved=True, dwelt_s=0.0)
     return Step(memory=_to(replace(memory, evidence=None), moved, Phase.MOVING, why, seen), because=why)
+
+
+def _wait_for_green(memory: Memory, release: Release, seen: Seen) -> Step:
+    """Green was ready and is not now: it may come back, but not for longer than its start may take."""
+    replicas = seen.facts.of(release.green)
+    hopeless = next((r for r in replicas if _hopeless(r, memory, release)), None)
+    if hopeless is not None:
+        why, cause = _start_failed(hopeless)
+        return _back(memory, release, why, cause, seen)
+    since = max((replica.since for replica in replicas), default=release.entered_at)
+    if seen.replicas_fresh and seen.now.wall > max(since, release.entered_at) + release.plan.prepare_s:
+        why = because(Code.GREEN_LOST, wanted=_wanted(release))
+        return _back(memory, release, why, Cause.VERDICT, seen)
+    return _wait(
+        memory, because(Code.STARTING, ready=seen.facts.ready(release.green), wanted=_wanted(release))
+    )
 
 
 def _verified(source: SourceFact, release: Release, *, stands: bool) -> bool:

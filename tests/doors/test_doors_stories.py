@@ -202,7 +202,7 @@ def test_the_daemon_stops_alone_and_down_takes_everything(up):
     assert up.asked("status")["services"][0]["service"] == "score"
     assert up.run("down", stdin="n\n").returncode == 7
     assert post(up.url()) == 200
-    assert "down: 1 services removed" in up.done("down", "--yes")
+    assert "down: 1 service removed" in up.done("down", "--yes")
     with pytest.raises(OSError, match="refused"):
         post(up.url())
 

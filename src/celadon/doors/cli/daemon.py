@@ -14,6 +14,7 @@ from celadon.domain.problem import LastingFault, Problem, ProblemsError
 from celadon.doors.api.home import make_home
 from celadon.doors.cli.client import Client, DaemonGoneError, Json
 from celadon.doors.cli.exits import ExitCode
+from celadon.doors.cli.human import several
 from celadon.doors.cli.screen import OUTPUTS, say, say_json
 from celadon.doors.cli.steer import until_removed
 from celadon.doors.cli.top import COMMANDS, Where
@@ -158,7 +159,11 @@ def down(where: Where, output: str, *, yes: bool) -> int:
     views = client.get("/v1/services")["services"]
     names = [name(view) for view in views]
     if not yes:
-        what = f"{len(names)} services ({', '.join(names)})" if names else "the daemon; it has no service"
+        what = (
+            f"{several(len(names), 'service')} ({', '.join(names)})"
+            if names
+            else "the daemon; it has no service"
+        )
         click.confirm(f"Take down {what}?", abort=True, err=True)
     asked = {view_name: _remove(client, view) for view_name, view in zip(names, views, strict=True)}
     if asked:
@@ -168,7 +173,7 @@ def down(where: Where, output: str, *, yes: bool) -> int:
     if output == "json":
         say_json({"removed": names, "stopped": True})
     else:
-        say(f"down: {len(names)} services removed, the proxy and the daemon have ended")
+        say(f"down: {several(len(names), 'service')} removed, the proxy and the daemon have ended")
     return ExitCode.REACHED
 
 

@@ -34,8 +34,15 @@ def share(percent: float) -> str:
     return f"{percent:g} %"
 
 
+def several(count: int, thing: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 def size(count: int) -> str:
     """`1.5 MB`."""
+    if count == 1:
+        return "1 byte"
     amount = float(count)
     for unit in ("bytes", "kB", "MB"):
         if amount < 1000:

@@ -11,7 +11,7 @@ from celadon.domain.spec import OnDeadline, ServiceSpec
 from celadon.doors.cli import bundle, inspect, sources
 from celadon.doors.cli.client import Client, DaemonGoneError
 from celadon.doors.cli.exits import ExitCode
-from celadon.doors.cli.human import span
+from celadon.doors.cli.human import several, span
 from celadon.doors.cli.screen import OUTPUTS, is_plain, say_json, show_lines
 from celadon.doors.cli.top import COMMANDS, Where
 from celadon.doors.cli.tree import BAD, GOOD, PLAIN, QUIET, STRONG, WAIT, Line
@@ -138,16 +138,16 @@ def steps(spec: ServiceSpec) -> list[str]:
     proof = "its golden requests" if spec.golden else "its readiness alone"
     gate = ["wait for a person: `celadon promote` or `celadon abort`"] if policy.gate else []
     limits = (
-        f"at most {watch.error_share_max * 100:g} % errors and {watch.latency_ms_p95_max:g} ms p95,"
-        f" {watch.requests_min} answers at least"
+        f"at most {watch.error_share_max * 100:g} % errors and {watch.latency_ms_p95_max:g} ms p95"
+        f" over {several(watch.requests_min, 'answer')} or more"
     )
-    late = "wait for a person" if watch.on_deadline is OnDeadline.HOLD else "go back"
+    late = "a person decides" if watch.on_deadline is OnDeadline.HOLD else "go back to blue"
     return [
-        f"start {spec.replicas.wanted} replicas of green beside blue, within {span(policy.start_s)}",
+        f"start {several(spec.replicas.wanted, 'replica')} of green beside blue, within {span(policy.start_s)}",
         f"prove green by {proof}",
         *gate,
         "move every request to green",
-        f"watch for {span(watch.watch_s)}: {limits}; {late} after {span(watch.deadline_s)} without a verdict",
+        f"watch for {span(watch.watch_s)}: {limits}; without a verdict in {span(watch.deadline_s)}, {late}",
         f"keep blue ready for {span(policy.hold_s)}",
     ]
 

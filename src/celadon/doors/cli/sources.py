@@ -11,7 +11,7 @@ from celadon.domain.names import Digest
 from celadon.domain.problem import LastingFault, Problem, ProblemsError
 from celadon.doors.cli.bundle import Bundle, Loaded
 from celadon.doors.cli.client import Client
-from celadon.doors.cli.human import size
+from celadon.doors.cli.human import several, size
 from celadon.store.tree import Tree, digest_of, tree_of
 
 Json = dict[str, Any]
@@ -99,7 +99,7 @@ def upload(client: Client, sources: tuple[Sources, ...], say: Callable[[str], No
     lacking = {digest: path for digest, path in wanted.items() if not client.has_blob(digest)}
     if lacking:
         total = sum(path.stat().st_size for path in lacking.values())
-        say(f"sending {len(lacking)} files, {size(total)}")
+        say(f"sending {several(len(lacking), 'file')}, {size(total)}")
     for digest, path in lacking.items():
         _send(client, digest, path)
     for digest, manifest in manifests.items():

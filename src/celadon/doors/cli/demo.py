@@ -60,5 +60,6 @@ def demo(runtime: str, rate: float, output: str, *, keep: bool) -> int:
 def _refuse_without_extra(runtime: str) -> None:
     missing = [name for name in NEEDED[runtime] if importlib.util.find_spec(name) is None]
     if missing:
-        found = f"needs the extra `demo`, of which {', '.join(missing)} is not installed"
+        verb = "is" if len(missing) == 1 else "are"
+        found = f"needs the extra `demo`, of which {', '.join(missing)} {verb} not installed"
         raise ProblemsError([Problem(path="demo", found=found, hint="pip install 'celadon[demo]'")])

@@ -130,7 +130,7 @@ def _tell(lesson: Lesson, show: Show) -> None:
     held_out = len(lesson.callers)
     for label, reader in (("first", lesson.first), ("better", lesson.better)):
         show.say(
-            f"{label:<8} learned from {reader.learned:>5,} images, reads {reader.right:.1%} of {held_out} unseen ones rightly"
+            f"{label:<8} learned from {reader.learned:>5,} images, reads {reader.right * 100:.1f} % of {held_out} unseen ones rightly"
         )
     show.say(f"{FAILING.label:<8} {FAILING.what}: it answers 500")
     show.say(f"{SLOW.label:<8} {SLOW.what}: over the limit of {LATENCY_MS_P95_MAX} ms")

@@ -96,7 +96,7 @@ class Show:
         self.title("What became of the releases")
         for line in tables.releases(of.releases):
             self._print(line)
-        lost = f"{of.requests_failed:,} of {of.requests_total:,} requests failed"
+        lost = f"{of.requests_failed:,} of {of.requests_total:,} requests failed, not counting bad answers"
         self._print(Text(f"\n  {lost}", style="bold red" if of.requests_failed else "bold green"))
         again = "none was sent twice" if not of.retries else f"the proxy sent {of.retries} requests again"
         self.say(f"{of.bad_answers} bad answers came from revisions that were then taken back; {again}.")
@@ -116,7 +116,7 @@ def _traffic(exchanges: Sequence[Exchange], label: Callable[[str | None], str]) 
         (f"{failed} bad answers  ", "bold red" if failed else "dim"),
         f"now: {now.requests}/s",
         "" if now.latency_ms_p95 is None else f", p95 {now.latency_ms_p95:.0f} ms",
-        "" if now.right_share is None else f", {now.right_share:.0%} read rightly",
+        "" if now.right_share is None else f", {now.right_share * 100:.0f} % read rightly",
     )
     bar = Text("           ")
     groups = by_revision(lately)

@@ -29,7 +29,7 @@ def revisions(groups: Sequence[Group]) -> Iterator[Text]:
 
 def _revision(group: Group) -> list[Cell]:
     told = group.seen
-    right = "-" if told.right_share is None else f"{told.right_share:.1%}"
+    right = "-" if told.right_share is None else f"{told.right_share * 100:.1f} %"
     return [
         (group.label, STYLES.get(group.label, STRANGE)),
         (group.revision or "no answer", "dim"),
@@ -43,7 +43,7 @@ def _revision(group: Group) -> list[Cell]:
 
 def releases(of: Sequence[Released]) -> Iterator[Text]:
     """Two lines for each release: how it ended, and why."""
-    titles = ("release", "outcome", "switch", "reached by", "bad answers", "took")
+    titles = ("release", "outcome", "switch", "requests", "bad answers", "took")
     head, *rows = _lines(titles, [_release(released) for released in of])
     yield head
     for row, released in zip(rows, of, strict=True):

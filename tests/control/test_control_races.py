@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from control_world import Character, World
-from release_given import BLUE, GREEN, SERVICE, THIRD, settings
+from release_given import BLUE, GREEN, ROUTE, SERVICE, THIRD, settings
 
 from celadon.control import accept
 from celadon.control.engine import Engine
@@ -55,6 +56,21 @@ def asked_of(world: World, word: accept.Word, revision: str | None = None) -> As
             await engine.close()
 
     return asyncio.run(ask_it())
+
+
+def order(world: World, what: Revision, **given: object) -> accept.Accepted:
+    """What the door does with a deploy, between two ticks."""
+
+    async def deploy_it() -> accept.Accepted:
+        engine = Engine(world.journal, world.effects)
+        engine.start(0)
+        try:
+            wish = accept.Order(revision=what, settings=settings(**given))
+            return accept.place_order(engine, SERVICE, wish)
+        finally:
+            await engine.close()
+
+    return asyncio.run(deploy_it())
 
 
 def test_a_deploy_that_waited_does_not_bring_a_removed_service_back(world: World) -> None:
@@ -141,3 +157,64 @@ def test_nothing_is_asked_of_a_service_that_is_being_removed(world: World, word:
     world.step()
     with pytest.raises(ProblemsError, match="is being removed"):
         asked_of(world, word, GREEN.id if word == "rollback" else None)
+
+
+def test_a_deploy_after_an_abort_is_a_release_of_its_own(world: World) -> None:
+    deploy(world, BLUE)
+    world.until_ended()
+    first = order(world, GREEN).release
+    until(world, Phase.PREPARING)
+    asked_of(world, "abort")
+    second = order(world, GREEN, replicas=3)
+    assert second.changed
+    assert second.release != first
+    world.until_ended()
+    assert world.memory.live == GREEN.id
+    assert world.memory.last is not None
+    assert world.memory.last.id == second.release
+
+
+def test_settings_for_a_release_that_has_ended_do_not_start_it_again(world: World) -> None:
+    deploy(world, BLUE)
+    world.until_ended()
+    release = deploy(world, GREEN)
+    until(world, Phase.PREPARING)
+    ask(world, Abort(release=release))
+    ask(world, Deploy(release=release, revision=GREEN, settings=settings(replicas=3)))
+    world.until_ended()
+    assert world.memory.live == BLUE.id
+    codes = [r.body["reason"]["code"] for r in world.journal.records(SERVICE) if "reason" in r.body]
+    assert "command_too_late" in codes
+
+
+def test_new_settings_for_a_revision_that_waits_are_not_lost(world: World) -> None:
+    deploy(world, BLUE)
+    world.until_ended()
+    order(world, GREEN)
+    until(world, Phase.WATCHING)
+    waits = order(world, THIRD)
+    same = order(world, THIRD)
+    assert (same.release, same.changed) == (waits.release, False)
+    newer = order(world, THIRD, replicas=3)
+    assert newer.changed
+    world.until_ended()
+    assert world.memory.live == THIRD.id
+    assert world.memory.settings is not None
+    assert world.memory.settings.replicas.wanted == 3
+
+
+def test_a_moving_release_claims_both_its_routes(world: World) -> None:
+    deploy(world, BLUE)
+    world.until_ended()
+    deploy(world, GREEN, route=replace(ROUTE, port=9090))
+    until(world, Phase.WATCHING)
+
+    async def claimed() -> set[int]:
+        engine = Engine(world.journal, world.effects)
+        engine.start(0)
+        try:
+            return {route.port for route in engine.routes(SERVICE)}
+        finally:
+            await engine.close()
+
+    assert asyncio.run(claimed()) == {8080, 9090}

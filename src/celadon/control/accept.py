@@ -74,15 +74,24 @@ def accept(
     refusals = [*_refusals(engine, spec, memory, expect_blue)]
     if refusals:
         raise ProblemsError(refusals, refused=True)
-    heading, release = _heading(memory)
-    if heading == order.revision.id:
-        return _join(engine, memory, order, release)
+    return place_order(engine, spec.service, order, labels)
+
+
+def place_order(
+    engine: Engine, service: ServiceKey, order: Order, labels: Sequence[tuple[str, str]] = ()
+) -> Accepted:
+    """Journal what nothing forbids: a release, new settings for one, or nothing where nothing is new."""
+    memory = engine.memory(service)
+    revision, there = order.revision, _heading(memory, order.revision.id)
+    if there is not None and there.settings == order.settings:
+        return Accepted(release=there.release, revision=revision.id, changed=False)
     named = next_release(memory)
+    release = there.release if there is not None and there.joins else named
     engine.ask(
-        spec.service,
-        Deploy(release=named, revision=order.revision, settings=order.settings, labels=tuple(labels)),
+        service,
+        Deploy(release=release or named, revision=revision, settings=order.settings, labels=tuple(labels)),
     )
-    return Accepted(release=named, revision=order.revision.id, changed=True)
+    return Accepted(release=release, revision=revision.id, changed=True)
 
 
 def preview(
@@ -181,28 +190,36 @@ def _others(memory: Memory) -> list[str]:
     return [key for key in memory.revisions if key != memory.live]
 
 
-def _heading(memory: Memory) -> tuple[RevisionId | None, str | None]:
-    """What the service is on its way to: the newest deploy that waits, the moving green, or what is live."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Heading:
+    """A revision that the service is on its way to, or has. joins: whether new settings need no new release."""
+
+    release: str | None
+    settings: Settings | None
+    joins: bool
+
+
+def _heading(memory: Memory, wanted: RevisionId) -> _Heading | None:
+    """How the service gets to the wanted revision by itself: by what waits, by what moves, or it is there."""
+    moving = memory.release if memory.release and memory.release.phase is not Phase.ROLLING_BACK else None
     for asked in reversed(memory.commands):
-        if isinstance(asked.command, Deploy):
-            return asked.command.revision.id, asked.command.release
-        if isinstance(asked.command, Rollback):
-            return asked.command.revision, asked.command.release
-    release = memory.release
-    if release is not None and release.phase is not Phase.ROLLING_BACK:
-        return release.green, release.id
-    return (memory.live, None) if release is None else (None, None)
-
-
-def _join(engine: Engine, memory: Memory, order: Order, release: str | None) -> Accepted:
-    """The same revision again: at most its settings are new."""
-    waits = any(isinstance(asked.command, Deploy | Rollback) for asked in memory.commands)
-    moving = memory.release.settings if memory.release and release == memory.release.id else memory.settings
-    changed = not waits and order.settings != moving
-    if changed:
-        named = release or next_release(memory)
-        engine.ask(memory.service, Deploy(release=named, revision=order.revision, settings=order.settings))
-    return Accepted(release=release, revision=order.revision.id, changed=changed)
+        match asked.command:
+            case Deploy(release=release, revision=revision, settings=settings):
+                joins = moving is not None and moving.id == release
+                found = _Heading(release=release, settings=settings, joins=joins)
+                return found if revision.id == wanted else None
+            case Rollback(release=release, revision=back):
+                found = _Heading(release=release, settings=memory.settings, joins=False)
+                return found if back == wanted else None
+            case Abort():
+                return None
+            case _:
+                continue
+    if moving is not None and moving.green == wanted:
+        return _Heading(release=moving.id, settings=moving.settings, joins=True)
+    if memory.release is None and memory.live == wanted:
+        return _Heading(release=None, settings=memory.settings, joins=True)
+    return None
 
 
 def _refusals(
@@ -221,8 +238,8 @@ def _refusals(
             path="--expect-blue", found=found, hint="somebody released in between: look, then decide"
         )
     for other in engine.services():
-        route = engine.route(other)
-        clash = clashes(spec.route, route) if route is not None and other != spec.service else None
+        claimed = engine.routes(other) if other != spec.service else ()
+        clash = next((why for route in claimed if (why := clashes(spec.route, route)) is not None), None)
         if clash is not None:
             yield Problem(
                 path="spec/route",

@@ -93,14 +93,12 @@ class Engine:
         """What the journal holds of a service; an empty memory for one that was never asked for."""
         return self.journal.read(service)
 
-    def route(self, service: ServiceKey) -> RouteSpec | None:
-        """The route a service has or is about to have."""
+    def routes(self, service: ServiceKey) -> tuple[RouteSpec, ...]:
+        """Every route a service has or may come to have: a release that moves can still go back to the old one."""
         memory = self.memory(service)
-        asked = [a.command.settings.route for a in memory.commands if isinstance(a.command, Deploy)]
-        if asked:
-            return asked[-1]
-        settings = memory.release.settings if memory.release else memory.settings
-        return settings.route if settings else None
+        asked = [a.command.settings for a in memory.commands if isinstance(a.command, Deploy)]
+        every = (memory.settings, memory.release.settings if memory.release else None, *asked)
+        return tuple(dict.fromkeys(settings.route for settings in every if settings is not None))
 
     def secret_digests(self, secrets: Mapping[str, SecretFile | SecretEnv]) -> dict[str, str]:
         """A keyed digest per secret; its value is read, never kept. An unreadable secret is a Fault."""

@@ -120,7 +120,10 @@ def _take_slot(memory: Memory, asked: Asked, command: Deploy | Rollback, wall: f
         (a.command for a in memory.commands if a.seq > asked.seq and isinstance(a.command, TAKES_OVER)), None
     )
     moving = memory.release
-    joins = moving is not None and moving.id == command.release
+    joins = moving is not None and moving.id == command.release and moving.phase is not Phase.ROLLING_BACK
+    if not joins and _has_ended(memory, command):
+        why = because(Code.COMMAND_TOO_LATE, release=command.release)
+        return Answered(memory=memory, because=why, handled=(asked.seq,))
     if newer is not None and not joins:
         return _never_started(memory, asked, command, newer, wall)
     if moving is not None and joins:
@@ -136,6 +139,13 @@ def _take_slot(memory: Memory, asked: Asked, command: Deploy | Rollback, wall: f
         return Answered(memory=after, because=why, handled=())
     after, why = _begin(memory, command, wall)
     return Answered(memory=after, because=why, handled=(asked.seq,))
+
+
+def _has_ended(memory: Memory, command: Deploy | Rollback) -> bool:
+    """Whether new settings were meant for a release that is over. What it made live can still take them."""
+    if isinstance(command, Rollback) or command.revision.id == memory.live:
+        return False
+    return command.release in {past.id for past in (memory.release, memory.last) if past is not None}
 
 
 def _make_way(

@@ -199,10 +199,13 @@ class World:
             return None
 
     def envoy_pid(self):
-        """The proxy itself, found by what runs and not by what celadon says."""
-        links = ((pid, Path(f"/proc/{pid}/exe").readlink().name) for pid in self.processes())
-        found = [pid for pid, program in links if "envoy" in program]
-        return found[0] if found else None
+        """The proxy itself, found by what runs and not by what celadon says; not one that only looks at a file."""
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                program, *arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if program.endswith(b"/envoy") and b"--mode" not in arguments:
+                    return pid
+        return None
 
     def envoy(self, path):
         """What the proxy itself says of a path of its admin interface."""

@@ -166,9 +166,9 @@ def test_a_wrong_golden_answer_is_refused_by_name_and_with_what_was_found(made):
         (
             {"command": ["/nowhere/server", "{port}"]},
             {},
-            "ended with status 127 .*\nceladon: could not start '/nowhere/server'",
+            "ended with status 127 .*\n\\s*celadon: could not start '/nowhere/server'",
         ),
-        ({}, {"dies": "no licence for today"}, "ended with status 1 .*\nno licence for today"),
+        ({}, {"dies": "no licence for today"}, "ended with status 1 .*\n\\s*no licence for today"),
         (
             {"release": {"startSeconds": 1}},
             {"ready": False},

@@ -128,9 +128,13 @@ def measure(settings: Configuration, which: Cores, number: int) -> Outcome:
                 envoy_rss_mib=0.0,
                 first_deploy_s=first_deploy_s,
             )
-            return _under_load(fleet, settings, which, Path(folder) / "exchanges.csv", cost)
+            outcome = _under_load(fleet, settings, which, Path(folder) / "exchanges.csv", cost)
         finally:
             home.stop()
+    # Said at once, so that a run which turns out void still tells what it saw; none of it is a figure.
+    ratios = f"{outcome.others.switching_ratio:.2f}, while starting {outcome.others.starting_ratio:.2f}"
+    print(f"round {number + 1}: others' p99 {ratios}, {outcome.lost} lost", file=sys.stderr, flush=True)
+    return outcome
 
 
 def _under_load(fleet: Fleet, settings: Configuration, which: Cores, out: Path, cost: Cost) -> Outcome:

@@ -86,9 +86,13 @@ def measure(party: Party, settings: Configuration, which: Cores, number: int) ->
         side = party.make(home, settings.backends)
         try:
             side.start()
-            return _under_load(side, settings, which, home)
+            outcome = _under_load(side, settings, which, home)
         finally:
             side.stop()
+    # Said at once, so that a run which turns out void still tells what it saw; none of it is a figure.
+    said = f"{outcome.switch_ms_p50:.1f} ms, {outcome.lost} lost, {outcome.cut_streams} streams cut"
+    print(f"round {number + 1}: {party.name}: {said}", file=sys.stderr, flush=True)
+    return outcome
 
 
 def _under_load(side: Side, settings: Configuration, which: Cores, home: Path) -> Outcome:

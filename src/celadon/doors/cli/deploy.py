@@ -114,6 +114,8 @@ def _show_plan(client: Client, found: bundle.Bundle, asked: Json, *, plain: bool
 
 
 def _accepted(one: Json) -> str:
+    if one["release"] and not one["changed"]:
+        return f"{one['release']} releases revision {one['revision']} already; nothing new is begun"
     if one["release"]:
         return f"{one['release']} accepted: revision {one['revision']}"
     word = "its settings change without a release" if one["changed"] else "nothing to do"

@@ -212,7 +212,7 @@ def _tell(name: str, written: list[str], golden_requests: int, described: Json) 
     if golden_requests:
         say(
             f"review {GOLDEN}: {golden_requests} requests on made-up inputs. Its `near` values are what this model"
-            f" answers today, with a tolerance of {TOLERANCE:.0%}: replace the inputs by real ones, then tighten or"
+            f" answers today, with a quarter of the largest number (of 1 at least) as room: replace the inputs by real ones, then tighten or"
             " drop what retraining may change."
         )
     say(f"next: celadon plan -f {written[0]}   then: celadon up && celadon deploy -f {written[0]}   ({name})")

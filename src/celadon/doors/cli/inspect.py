@@ -50,7 +50,7 @@ def _object(raw: bytes) -> Json:
 
 
 def _joined(path: str, inner: str) -> str:
-    return f"{path}: {inner}" if inner else path
+    return f"{path}: {inner}" if inner and inner != Path(path).name else path
 
 
 def fields(described: Json, of: str) -> list[str]:

@@ -135,6 +135,22 @@ def test_ctrl_c_leaves_the_release_alone(up):
     assert up.asked("history", "score")["releases"][1]["outcome"] == "promoted"
 
 
+def test_whoever_deploys_without_traffic_is_told_what_to_do(up):
+    up.done("deploy", "-f", up.service())
+    follower = up.start("deploy", "-f", up.service(score=2))
+    told = [next(line for line in follower.stdout if "too little traffic" in line)]
+    told += [follower.stdout.readline().strip() for _ in range(2)]
+    assert told[1:] == [
+        f"send requests to {up.url().removesuffix('score')}",
+        "or decide: celadon promote score   or: celadon abort score",
+    ]
+    assert f"next     {told[1]}" in up.done("status", "score")
+    assert "score-2 releases revision" in up.done("deploy", "-f", up.service(score=2), "--detach")
+    up.done("promote", "score")
+    said, errors = follower.communicate(timeout=20)
+    assert follower.returncode == 0, (said, errors)
+
+
 def test_a_release_is_followed_across_a_restart_of_the_daemon(up):
     up.done("deploy", "-f", up.service())
     with traffic(up.url()) as statuses:

@@ -116,7 +116,7 @@ TEXTS: dict[Code, str] = {
     Code.ROUTE_CONFIRMED: "the proxy routes {percent:g} % of the requests to green",
     Code.WATCH_GOES_ON: "{requests} answers, {errors} errors, p95 {latency}; {left_s:.0f} s to go",
     Code.NO_SAMPLES: "holding: no samples ({why})",
-    Code.TOO_FEW_REQUESTS: "holding: {requests} of {needed} answers needed before green can be judged",
+    Code.TOO_FEW_REQUESTS: "too little traffic: {requests} of {needed} answers needed to judge green",
     Code.SAMPLES_BROKEN: "holding: the samples can not be trusted ({why})",
     Code.WITHIN_LIMITS: "{requests} answers, {errors} errors, p95 {latency}: within the limits",
     Code.ERROR_SHARE: "{errors} of green's {requests} answers were errors: {percent:.1f} %, limit {limit_percent:g} %",

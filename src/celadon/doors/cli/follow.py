@@ -13,12 +13,18 @@ from celadon.doors.cli import tree
 from celadon.doors.cli.client import Client
 from celadon.doors.cli.exits import ENDS, NEEDS_PERSON, ExitCode
 from celadon.doors.cli.feed import Feed, News
-from celadon.doors.cli.screen import clock, live
+from celadon.doors.cli.screen import clock, live, say_above
 
 Json = dict[str, Any]
 
 EVERY_S = 10.0
 """How often an unchanged phase is said again where nothing is redrawn."""
+
+UNCHANGED_S = 60.0
+"""The same where not even its numbers have changed."""
+
+ALONE_S = 5.0
+"""How long a watch may be without enough answers before that is said: most services have callers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +52,8 @@ class Follower:
     targets: Sequence[Target]
     say: Callable[[str], None]
     _news: News = field(default_factory=News)
-    _said: dict[str, tuple[tuple[Any, ...], float]] = field(default_factory=dict)
+    _said: dict[str, tuple[tuple[Any, ...], str, float]] = field(default_factory=dict)
+    _needed: set[str] = field(default_factory=set)
 
     def follow(self, *, plain: bool) -> dict[str, Stood]:
         """Where each release stood in the end, by its id. Ctrl-C and SIGTERM raise KeyboardInterrupt."""
@@ -54,7 +61,7 @@ class Follower:
             if plain:
                 return self._until_all_stand(self.say)
             with live(self._draw) as screen:
-                return self._until_all_stand(lambda text: screen.console.print(text, soft_wrap=True))
+                return self._until_all_stand(lambda text: say_above(screen, text))
 
     def _until_all_stand(self, say: Callable[[str], None]) -> dict[str, Stood]:
         feed = Feed(
@@ -68,6 +75,7 @@ class Follower:
             self._news = news
             for decision in news.decisions:
                 self._say_decision(decision, say)
+            self._say_needs(news, say)
             for target in self.targets:
                 if target.release not in stood and (end := self._stands(target, news)) is not None:
                     stood[target.release] = end
@@ -88,11 +96,24 @@ class Follower:
             decision["stage"],
             decision["reason"]["code"],
         )
-        before, at = self._said.get(decision["of"], ((), 0.0))
-        if key == before and time.monotonic() < at + EVERY_S:
+        text = decision["reason"]["text"]
+        before, text_before, at = self._said.get(decision["of"], ((), "", 0.0))
+        pause_s = UNCHANGED_S if text == text_before else EVERY_S
+        if key == before and time.monotonic() < at + pause_s:
             return
-        self._said[decision["of"]] = (key, time.monotonic())
+        self._said[decision["of"]] = (key, text, time.monotonic())
         say(f"{clock()} {tree.event(decision)}")
+
+    def _say_needs(self, news: News, say: Callable[[str], None]) -> None:
+        """Once for each release that waits for answers which nobody sends: nothing else would say what to do."""
+        for view in news.views:
+            release, needs = view["release"], tree.needs(view)
+            if release is None or release["phase"] != "watching" or release["release"] in self._needed:
+                continue
+            if needs and view["at"] > release["entered_at"] + ALONE_S:
+                self._needed.add(release["release"])
+                event = tree.event({**release, "reason": view["reason"]})
+                say("\n    ".join([f"{clock()} {event}", *needs]))
 
     def _stands(self, target: Target, news: News) -> Stood | None:
         view = next((view for view in news.views if tree.name(view) == target.name), None)
@@ -164,11 +185,15 @@ def detached(targets: Sequence[Target]) -> str:
 def verdict_line(stood: Stood) -> str:
     """How it ended, in one line, and what a person can do where one is needed."""
     release = stood.release
-    why = release["reason"]["text"]
+    why = tree.first_line(release["reason"]["text"])
     if stood.code is ExitCode.PERSON:
         name = release["release"].rpartition("-")[0]
         act = f"celadon resume {name}" if release["paused"] else f"celadon promote {name}"
         state = "is paused" if release["paused"] else f"is {tree.words(release['phase'])}"
         return f"{release['release']} {state}: {why}\n  next: {act}   or: celadon abort {name}"
     ended = tree.words(release["outcome"]) if release["outcome"] else "had nothing to do"
-    return f"{release['release']} {ended}: {why}"
+    line = f"{release['release']} {ended}: {why}"
+    if release["outcome"] != Outcome.ROLLED_BACK:
+        return line
+    name = release["release"].rpartition("-")[0]
+    return f"{line}\n  more: celadon why {release['release']}   and: celadon logs {name}"

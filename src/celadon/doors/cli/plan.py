@@ -155,7 +155,11 @@ def steps(spec: ServiceSpec) -> list[str]:
 def step_lines(said: list[str]) -> list[Line]:
     """The steps, numbered."""
     return [
-        Line(depth=1, spans=((f"{'steps' if number == 1 else '':<9}", QUIET), (f"{number}. {step}", PLAIN)))
+        Line(
+            depth=1,
+            spans=((f"{'steps' if number == 1 else '':<9}", QUIET), (f"{number}. {step}", PLAIN)),
+            hang=14,
+        )
         for number, step in enumerate(said, start=1)
     ]
 

@@ -4,18 +4,25 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from celadon.doors.cli.tree import Line, Span
+from celadon.doors.cli.tree import WRAPPED, Line, Span
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
+    from rich.text import Text
 
 STYLES = {"good": "green", "bad": "bold red", "wait": "yellow", "quiet": "dim", "strong": "bold", "": ""}
+
+HANG_ROOM = 40
+"""A rest of a line that would have less than this is set in less deep instead."""
+
+REASON_AT = 36
+"""Where the reason of a decision begins on a line: after the time, the release and the phase."""
 
 OUTPUTS = click.Choice(["text", "json"])
 
@@ -47,7 +54,33 @@ def show_lines(lines: Iterable[Line], *, plain: bool) -> None:
         for line in lines:
             say(line.text.rstrip())
         return
-    _console().print(block(lines), soft_wrap=True, end="")
+    console = _console()
+    for line in lines:
+        for text in wrapped(styled(line), line.hang, console.width):
+            console.print(text, soft_wrap=True)
+
+
+def wrapped(text: "Text", hang: int, width: int) -> Iterator["Text"]:
+    """A line in pieces of at most `width`, broken between words, each but the first set `hang` in.
+
+    A word that is longer stays whole, so that it can be copied.
+    """
+    from rich.text import Text  # noqa: PLC0415 -- plain output needs none of it
+
+    text.rstrip()
+    hang = hang if hang + HANG_ROOM <= width else WRAPPED
+    begins = len(text.plain) - len(text.plain.lstrip())
+    while len(text) > width:
+        at = text.plain.rfind(" ", begins, width + 1)
+        at = text.plain.find(" ", width) if at <= begins else at
+        if at < 0:
+            break
+        head, text = text.divide([at])
+        head.rstrip()
+        yield head
+        text = Text.assemble(" " * hang, text[len(text.plain) - len(text.plain.lstrip()) :])
+        begins = hang
+    yield text
 
 
 def show_table(titles: Sequence[str], rows: Sequence[Sequence[Span]], *, plain: bool) -> None:
@@ -62,6 +95,7 @@ def show_table(titles: Sequence[str], rows: Sequence[Sequence[Span]], *, plain: 
             spans=tuple(
                 (f"{text:<{width}}  ", style) for (text, style), width in zip(row, widths, strict=True)
             ),
+            hang=sum(width + 2 for width in widths[:-1]),
         )
         for row in [[(title, "quiet") for title in titles], *rows]
     ]
@@ -74,10 +108,17 @@ def block(lines: Iterable[Line]) -> "RenderableType":
 
     text = Text(no_wrap=True, overflow="ellipsis", end="")
     for line in lines:
-        text.append("  " * line.depth)
-        for content, style in line.spans:
-            text.append(content, STYLES[style])
-        text.append("\n")
+        text.append_text(styled(line)).append("\n")
+    return text
+
+
+def styled(line: Line) -> "Text":
+    """A line with its colours."""
+    from rich.text import Text  # noqa: PLC0415 -- plain output needs none of it
+
+    text = Text("  " * line.depth)
+    for content, style in line.spans:
+        text.append(content, STYLES[style])
     return text
 
 
@@ -98,3 +139,12 @@ def live(draw: Callable[[], list[Line]]) -> "Live":
         redirect_stdout=False,
         redirect_stderr=False,
     )
+
+
+def say_above(screen: "Live", text: str) -> None:
+    """Lines above a block that is redrawn. What does not fit is set under the reason that a decision begins with."""
+    from rich.text import Text  # noqa: PLC0415 -- plain output needs none of it
+
+    for line in text.split("\n"):
+        for piece in wrapped(Text(line), REASON_AT, screen.console.width):
+            screen.console.print(piece, soft_wrap=True)

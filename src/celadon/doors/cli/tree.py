@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from celadon.doors.cli.human import ago, share, span
+from celadon.doors.cli.human import ago, several, share, span
 
 Json = dict[str, Any]
 
 Span = tuple[str, str]
 """Some text and its style: good, bad, wait, quiet, strong or empty."""
+
+WRAPPED = 8
+"""How far in the rest of a long line is set where nothing better is known."""
 
 GOOD, BAD, WAIT, QUIET, STRONG, PLAIN = "good", "bad", "wait", "quiet", "strong", ""
 
@@ -23,10 +26,14 @@ ROLE_STYLES = {"green": GOOD, "blue": STRONG, "live": STRONG, "kept": QUIET, "le
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line. depth: 0 for the service, 1 for what is said of it, 2 for revisions, 3 for replicas."""
+    """One line. depth: 0 for the service, 1 for what is said of it, 2 for revisions, 3 for replicas.
+
+    hang: how far in a terminal sets what does not fit on the line.
+    """
 
     depth: int
     spans: tuple[Span, ...]
+    hang: int = WRAPPED
 
     @property
     def text(self) -> str:
@@ -64,6 +71,7 @@ def _block(view: Json, now: float) -> Iterator[Line]:
         if release is None or waiting != release["release"]:
             yield _field("next", (f"{waiting} waits for its turn", WAIT))
     yield _field("why", (first_line(view["reason"]["text"]), PLAIN))
+    yield from _needs(view)
     if view["fault"]:
         yield _field("stands", (f"the loop of this service stands still: {view['fault']}", BAD))
     if release is None and view["last_release"] is not None:
@@ -74,7 +82,26 @@ def _block(view: Json, now: float) -> Iterator[Line]:
 
 
 def _field(title: str, *spans: Span) -> Line:
-    return Line(depth=1, spans=((f"{title:<9}", QUIET), *spans))
+    return Line(depth=1, spans=((f"{title:<9}", QUIET), *spans), hang=11)
+
+
+def _needs(view: Json) -> Iterator[Line]:
+    """What a release waits for that does not come by itself."""
+    for title, need in zip(("next", ""), needs(view), strict=False):
+        yield _field(title, (need, WAIT))
+
+
+def needs(view: Json) -> list[str]:
+    """What a person can do about a release that does not go on by itself: nothing, or one line or two."""
+    release = view["release"]
+    if release is None or release["paused"]:
+        return []
+    decide = f"celadon promote {name(view)}   or: celadon abort {name(view)}"
+    if release["phase"] in {"waiting", "holding"}:
+        return [decide]
+    if release["phase"] != "watching" or view["reason"]["code"] not in {"too_few_requests", "no_samples"}:
+        return []
+    return [f"send requests to {_address(view['route'])}", f"or decide: {decide}"]
 
 
 def first_line(text: str) -> str:
@@ -119,14 +146,18 @@ def _route(view: Json) -> Iterator[Line]:
     route = view["route"]
     if route is None:
         return
-    names = "" if route["hostnames"] == ["*"] else f" for {', '.join(route['hostnames'])}"
-    where = f"http://{route['host']}:{route['port']}{route['prefix']}{names}"
-    yield _field("route", (where, PLAIN), (f"  preview http://127.0.0.1:{route['preview_port']}", QUIET))
+    preview = f"  preview http://127.0.0.1:{route['preview_port']}{route['prefix']}"
+    yield _field("route", (_address(route), PLAIN), (preview, QUIET))
     yield _field("traffic", *_traffic(route))
     if route["refused"]:
         yield _field("refused", (route["refused"], BAD))
     for note in route["notes"]:
         yield _field("note", (note, WAIT))
+
+
+def _address(route: Json) -> str:
+    names = "" if route["hostnames"] == ["*"] else f" for {', '.join(route['hostnames'])}"
+    return f"http://{route['host']}:{route['port']}{route['prefix']}{names}"
 
 
 def _traffic(route: Json) -> tuple[Span, ...]:
@@ -142,7 +173,6 @@ def _traffic(route: Json) -> tuple[Span, ...]:
 
 def _revisions(view: Json, now: float) -> Iterator[Line]:
     for revision in view["revisions"]:
-        ready, wanted = revision["replicas_ready"], revision["replicas_wanted"]
         yield Line(
             depth=2,
             spans=(
@@ -150,7 +180,7 @@ def _revisions(view: Json, now: float) -> Iterator[Line]:
                 ("  ", PLAIN),
                 (f"{revision['role']:<7}", ROLE_STYLES.get(revision["role"], PLAIN)),
                 (f"{share(revision['share_percent']):>6}  ", PLAIN),
-                (f"{ready} of {wanted} ready", GOOD if ready >= wanted else WAIT),
+                _ready(revision),
                 (_counted(revision["counts"]), QUIET),
             ),
         )
@@ -158,10 +188,17 @@ def _revisions(view: Json, now: float) -> Iterator[Line]:
             yield from _replica(replica, now)
 
 
+def _ready(revision: Json) -> Span:
+    ready, wanted = revision["replicas_ready"], revision["replicas_wanted"]
+    if not wanted:
+        return (f"{len(revision['replicas'])} still there", QUIET)
+    return (f"{ready} of {wanted} ready", GOOD if ready >= wanted else WAIT)
+
+
 def _counted(counts: Json | None) -> str:
     if counts is None or not counts["requests"]:
         return ""
-    return f"  {counts['requests']} answers, {counts['errors']} errors"
+    return f"  {several(counts['requests'], 'answer')}, {several(counts['errors'], 'error')}"
 
 
 def _replica(replica: Json, now: float) -> Iterator[Line]:
@@ -189,7 +226,7 @@ def row(view: Json, now: float) -> tuple[Span, ...]:
     return (
         (name(view), STRONG),
         (_state_word(view), WAIT if view["release"] else PLAIN),
-        (view["live"] or "-", PLAIN),
+        (_live(view), PLAIN),
         (ready, GOOD if live and live["replicas_ready"] >= live["replicas_wanted"] else WAIT),
         (route, PLAIN),
         ("".join(text for text, _ in _lately(view, now)), PLAIN),
@@ -197,6 +234,12 @@ def row(view: Json, now: float) -> tuple[Span, ...]:
 
 
 ROW_TITLES = ("SERVICE", "STATE", "LIVE", "READY", "ROUTE", "LATELY")
+
+
+def _live(view: Json) -> str:
+    """The live revision, and during a release the one that is to follow it."""
+    live, release = view["live"] or "-", view["release"]
+    return live if release is None or release["green"] == live else f"{live} -> {release['green']}"
 
 
 def _state_word(view: Json) -> str:
@@ -212,7 +255,12 @@ def _lately(view: Json, now: float) -> tuple[Span, ...]:
 
 
 def event(decision: Json) -> str:
-    """One decision as a line that is appended: its release, where the release stands, and why."""
+    """One decision as a line that is appended: its release, where the release stands, and why.
+
+    What the reason quotes follows on lines of its own, but for an end: then it stands a line above already.
+    """
     where = words(decision["phase"]) if decision["phase"] else "-"
     paused = " (paused)" if decision["paused"] else ""
-    return f"{decision['release'] or '-':<12} {where + paused:<13} {decision['reason']['text']}"
+    why, *quoted = decision["reason"]["text"].split("\n")
+    line = f"{decision['release'] or '-':<12} {where + paused:<13} {why}"
+    return "\n    ".join([line] if decision["phase"] == "ended" else [line, *quoted])

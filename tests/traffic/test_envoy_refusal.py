@@ -6,6 +6,7 @@ import socket
 import pytest
 from envoy_world import BLUE, GREEN, caller, eventually, free_port, route_spec, running
 
+from celadon.domain.facts import Known
 from celadon.domain.names import RevisionId, ServiceKey
 from celadon.domain.plan import FULL
 from celadon.domain.problem import LastingFault
@@ -174,6 +175,40 @@ def test_the_preview_reaches_green_outside_samples_and_drain_and_says_when_there
                 assert (await client.get(f"{preview}/who")).status_code == 503
             counts = world.router.samples(without.service, began.cursor_to).value.counts
             assert {c.revision: c.requests for c in counts} == {BLUE: 1, GREEN: 0}
+
+    asyncio.run(story())
+
+
+def test_a_replica_with_an_open_answer_is_never_forgotten_while_its_service_is_dropped():
+    """Not between the confirmation and the next look, and not by a daemon that comes back meanwhile."""
+
+    async def story():
+        async with running() as world:
+            blue = await world.upstream("blue")
+            wish = await world.serve(world.wish("fraud", {BLUE: [blue]}, {BLUE: FULL}))
+            seen = []
+
+            async def lead():
+                await world.router.close(stop_proxy=False)
+                world.router = EnvoyRouter(
+                    world.home, lambda _: seen.append(world.router.observe(wish.service))
+                )
+                await world.router.start()
+                seen.append(world.router.observe(wish.service))
+
+            async with caller(wish) as client:
+                await lead()
+                stream = asyncio.get_running_loop().create_task(client.get("/stream/1"))
+                await eventually(lambda: blue.open_answers == 1)
+                world.router.drop(wish.service)
+                await eventually(lambda: world.serves_nothing(wish))
+                await lead()
+                assert (await stream).text.endswith("end")
+            await eventually(lambda: blue.address in world.facts(wish).drained)
+            for facts in (one.value for one in seen if isinstance(one, Known)):
+                wishes = [wanted for wanted in (facts.confirmed, facts.pending) if wanted is not None]
+                points = {e.address for wanted in wishes for _, es in wanted.endpoints for e in es}
+                assert blue.address in points | set(facts.unrouted) | facts.drained, facts
 
     asyncio.run(story())
 

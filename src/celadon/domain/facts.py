@@ -85,7 +85,7 @@ class RouteFacts:
     confirmed: the last wish that the data plane itself showed as in force; None when it serves nothing.
     pending: a wish that is under way. drained: addresses that get no new requests and have none in flight,
     seen twice 250 ms apart after confirmation. unrouted: since when (wall time) an address that is still known
-    gets no new requests, by a confirmed route. notes: what a person should know (a restart of the proxy).
+    gets no new requests, by a confirmed route; infinity where it gets none but no route is confirmed. notes: what a person should know (a restart of the proxy).
     """
 
     confirmed: Wanted | None = None

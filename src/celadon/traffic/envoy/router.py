@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
@@ -227,6 +228,7 @@ class EnvoyRouter:
     def _told(self, track: Track) -> None:
         track.notes = ()
         self._seen_at = self._clock()
+        self._unrouted[track.service] = self._since_unrouted(track)
         self._hurry.set()
         self._wake(track.service)
 
@@ -321,12 +323,12 @@ class EnvoyRouter:
         return frozenset({address for _, address in pairs} | set(track.kept.gone)) - busy
 
     def _since_unrouted(self, track: Track) -> Mapping[Address, float]:
-        """Since when each known replica gets no new requests; a route in doubt starts nothing anew."""
+        """Since when each known replica gets no new requests; while the route is in doubt, since none."""
         before = self._unrouted.get(track.service, {})
-        if not _seen_in_force(track):
-            return before
         idle = {address for _, address in _callers_replicas(track)} - _reached(track)
-        return {address: before.get(address, self._clock()) for address in idle}
+        if not _seen_in_force(track):
+            return {**dict.fromkeys(idle, math.inf), **before}
+        return {address: min(before.get(address, math.inf), self._clock()) for address in idle}
 
     def _undrained(self) -> frozenset[str]:
         """Clusters of which somebody may be waiting for a replica to become idle."""

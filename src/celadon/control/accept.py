@@ -143,7 +143,11 @@ def next_release(memory: Memory) -> str:
 def _steer(memory: Memory, word: Word) -> Command:
     release = memory.release
     if release is None:
-        hint = "celadon history shows how the last one ended" if memory.last else "nothing was deployed yet"
+        hint = (
+            f"`celadon history {memory.service}` shows how the last one ended"
+            if memory.last
+            else "nothing was deployed yet"
+        )
         raise _refused("release", f"no release of {memory.service} is moving", hint)
     if release.phase is Phase.ROLLING_BACK:
         raise _refused("release", f"{release.id} is going back already", "wait for it to end")

@@ -39,6 +39,7 @@ PATTERNS = {
     "namespace": "lower-case letters, digits and dashes, at most 40, a letter first and no dash last",
     "prefix": "a prefix begins with / and has no blank, ? or #",
     "ready": "a path begins with / and has no blank",
+    "path": "a path begins with / and has no blank",
     "memory": 'a number and its unit without a blank between them, such as "512Mi" or "2Gi"',
     "hostnames": 'a host name in lower case without port, "*" for any, or "*.example.com"',
     "file": "an absolute path, such as /etc/ranker/db",

@@ -245,7 +245,9 @@ class Replica:
             os.chdir(self.order["cwd"])
             os.execvpe(argv[0], argv, env)  # noqa: S606 -- a list of arguments and no shell is what we want
         except BaseException as error:  # noqa: BLE001 -- whatever it is, the parent must hear of it
-            os.write(report, f"celadon: could not start {argv[0]!r}: {error}".encode("utf-8", "replace"))
+            why = getattr(error, "strerror", None) or error
+            where = "" if "/" in argv[0] else " on the PATH of the daemon"
+            os.write(report, f"celadon: could not start {argv[0]!r}{where}: {why}".encode("utf-8", "replace"))
         os._exit(127)
 
     def asked_to_stop(self) -> None:

@@ -198,6 +198,7 @@ def test_a_replica_with_an_open_answer_is_never_forgotten_while_its_service_is_d
 
             async with caller(wish) as client:
                 await lead()
+                await eventually(lambda: world.facts(wish).confirmed)
                 stream = asyncio.get_running_loop().create_task(client.get("/stream/1"))
                 await eventually(lambda: blue.open_answers == 1)
                 world.router.drop(wish.service)

@@ -105,9 +105,12 @@ def _routes(
     wanted = wish(service, memory, goal, facts)
     if wanted is None or wanted.same_traffic(served.pending):
         return
-    if served.pending is None and wanted.same_traffic(served.confirmed):
-        return
     refused = served.refused
+    if served.pending is None and wanted.same_traffic(served.confirmed):
+        # A refused wish that is not wanted any more: asking for what is in force makes the router let go of it.
+        if refused is not None:
+            yield SetRoutes(wanted=wanted)
+        return
     if (
         refused is not None
         and wanted.same_traffic(refused.wanted)

@@ -108,7 +108,12 @@ class Follower:
         """Once for each release that waits for answers which nobody sends: nothing else would say what to do."""
         for view in news.views:
             release, needs = view["release"], tree.needs(view)
-            if release is None or release["phase"] != "watching" or release["release"] in self._needed:
+            if (
+                release is None
+                or release["paused"]
+                or release["phase"] != "watching"
+                or release["release"] in self._needed
+            ):
                 continue
             if needs and view["at"] > release["entered_at"] + ALONE_S:
                 self._needed.add(release["release"])

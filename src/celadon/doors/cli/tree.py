@@ -94,8 +94,10 @@ def _needs(view: Json) -> Iterator[Line]:
 def needs(view: Json) -> list[str]:
     """What a person can do about a release that does not go on by itself: nothing, or one line or two."""
     release = view["release"]
-    if release is None or release["paused"]:
+    if release is None:
         return []
+    if release["paused"]:
+        return [f"celadon resume {name(view)}   or: celadon abort {name(view)}"]
     decide = f"celadon promote {name(view)}   or: celadon abort {name(view)}"
     if release["phase"] in {"waiting", "holding"}:
         return [decide]

@@ -17,6 +17,7 @@ from celadon.domain.facts import (
     Now,
     ProofFact,
     ProofState,
+    Refused,
     ReplicaFact,
     ReplicaState,
     RouteFacts,
@@ -64,6 +65,8 @@ class World:
     samples_known: bool = True
     router_stuck: bool = False
     replicas_unknown: bool = False
+    taken_ports: set[int] = field(default_factory=set)
+    refused: Refused | None = None
     busy: set[RevisionId] = field(default_factory=set)
     unrouted: dict[Address, float] = field(default_factory=dict)
     begun: list[str] = field(default_factory=list)
@@ -135,7 +138,10 @@ class World:
 
     def _follow(self) -> None:
         """What was begun comes to pass before the next tick."""
-        if self.pending is not None and not self.router_stuck:
+        if self.pending is not None and self.pending.route.port in self.taken_ports:
+            self.refused = Refused(wanted=self.pending, why="another process listens there", at=self.at)
+            self.pending = None
+        elif self.pending is not None and not self.router_stuck:
             self.confirmed, self.pending = self.pending, None
         for key, one in list(self.there.items()):
             if one.state is ReplicaState.STOPPING:
@@ -216,6 +222,7 @@ class Routes:
         facts = RouteFacts(
             confirmed=world.confirmed,
             pending=world.pending,
+            refused=world.refused,
             drained=frozenset(a for a, one in idle.items() if one.id.revision not in world.busy),
             unrouted=world.unrouted,
         )
@@ -250,7 +257,7 @@ class Routes:
                     "traffic to what is not there"
                 )
         world.begun.append("routes " + ",".join(f"{k[:1]}={v}" for k, v in sorted(_shares(wanted).items())))
-        world.pending = wanted
+        world.pending, world.refused = wanted, None
 
     def drop(self, service: ServiceKey) -> None:
         self.world.begun.append("drop")

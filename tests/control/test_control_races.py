@@ -218,3 +218,24 @@ def test_a_moving_release_claims_both_its_routes(world: World) -> None:
             await engine.close()
 
     assert asyncio.run(claimed()) == {8080, 9090}
+
+
+def test_a_port_that_somebody_else_has_does_not_keep_new_replicas_from_being_routed(world: World) -> None:
+    deploy(world, BLUE)
+    world.until_ended()
+    world.taken_ports = {9090}
+    deploy(world, BLUE, route=replace(ROUTE, port=9090))
+    for _ in range(3):
+        world.step()
+    for key in list(world.there):
+        del world.there[key]
+    for _ in range(8):
+        world.step()
+    assert world.confirmed is not None
+    assert world.confirmed.route == ROUTE
+    routed = {e.address for _, points in world.confirmed.endpoints for e in points}
+    assert routed == {one.address for one in world.there.values()}
+    world.taken_ports = set()
+    for _ in range(14):
+        world.step()
+    assert world.confirmed.route.port == 9090

@@ -4,6 +4,7 @@ Nothing here waits and nothing is remembered: an effect is asked for again until
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from celadon.domain.action import (
     Action,
@@ -105,19 +106,34 @@ def _routes(
     wanted = wish(service, memory, goal, facts)
     if wanted is None or wanted.same_traffic(served.pending):
         return
+    if _refused_just_now(wanted, facts, served):
+        yield from _where_it_listens(wanted, served)
+        return
+    if _where_it_listened(wanted, served.pending).same_traffic(served.pending):
+        return
+    # A refused wish that is not wanted any more: asking for what is in force makes the router let go of it.
+    at_rest = served.pending is None and served.refused is None
+    if not (at_rest and wanted.same_traffic(served.confirmed)):
+        yield SetRoutes(wanted=wanted)
+
+
+def _where_it_listens(wanted: Wanted, served: RouteFacts) -> Iterator[Action]:
+    """The new place is refused: where the service listens its replicas and shares have to be right all the same."""
+    there = _where_it_listened(wanted, served.confirmed)
+    settled = served.pending is None and there.same_traffic(served.confirmed)
+    if there.route != wanted.route and not settled and not there.same_traffic(served.pending):
+        yield SetRoutes(wanted=there)
+
+
+def _where_it_listened(wanted: Wanted, other: Wanted | None) -> Wanted:
+    return wanted if other is None else replace(wanted, route=other.route)
+
+
+def _refused_just_now(wanted: Wanted, facts: Facts, served: RouteFacts) -> bool:
     refused = served.refused
-    if served.pending is None and wanted.same_traffic(served.confirmed):
-        # A refused wish that is not wanted any more: asking for what is in force makes the router let go of it.
-        if refused is not None:
-            yield SetRoutes(wanted=wanted)
-        return
-    if (
-        refused is not None
-        and wanted.same_traffic(refused.wanted)
-        and facts.at < refused.at + RETRY_REFUSED_S
-    ):
-        return
-    yield SetRoutes(wanted=wanted)
+    if refused is None or not wanted.same_traffic(refused.wanted):
+        return False
+    return facts.at < refused.at + RETRY_REFUSED_S
 
 
 def wish(service: ServiceKey, memory: Memory, goal: Goal, facts: Facts) -> Wanted | None:

@@ -64,6 +64,7 @@ class World:
     proof: ProofFact | None = None
     samples_known: bool = True
     router_stuck: bool = False
+    hidden: bool = False
     replicas_unknown: bool = False
     taken_ports: set[int] = field(default_factory=set)
     refused: Refused | None = None
@@ -220,7 +221,7 @@ class Routes:
         idle = {address: one for address, one in idle.items() if one.id.revision not in routed}
         world.unrouted = {address: world.unrouted.get(address, world.at) for address in idle}
         facts = RouteFacts(
-            confirmed=world.confirmed,
+            confirmed=None if world.hidden else world.confirmed,
             pending=world.pending,
             refused=world.refused,
             drained=frozenset(a for a, one in idle.items() if one.id.revision not in world.busy),

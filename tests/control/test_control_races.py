@@ -239,3 +239,19 @@ def test_a_port_that_somebody_else_has_does_not_keep_new_replicas_from_being_rou
     for _ in range(14):
         world.step()
     assert world.confirmed.route.port == 9090
+
+
+def test_a_watch_counts_only_while_its_route_is_in_force(world: World) -> None:
+    deploy(world, BLUE)
+    world.until_ended()
+    deploy(world, GREEN)
+    until(world, Phase.WATCHING)
+    world.step()
+    world.hidden = True
+    for _ in range(30):
+        world.step()
+    assert world.memory.release is not None
+    assert world.memory.release.phase is Phase.WATCHING
+    world.hidden = False
+    world.until_ended()
+    assert world.memory.live == GREEN.id

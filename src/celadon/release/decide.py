@@ -73,10 +73,12 @@ def _taken(memory: Memory, why: Reason) -> Taken:
 
 
 def _dwell(memory: Memory, seen: Seen) -> Memory:
-    """Add the observed time to the stage's dwell: only with fresh samples, and never while paused."""
+    """Add the observed time to the stage's dwell: with fresh samples of a route in force, never while paused."""
     release = memory.release
     counts = release is not None and release.phase in {Phase.WATCHING, Phase.HOLDING} and not release.paused
     if release is None or not counts or not seen.samples_fresh:
+        return memory
+    if not seen.confirmed(routes(memory, seen.facts)):
         return memory
     return replace(memory, release=replace(release, dwelt_s=release.dwelt_s + seen.now.elapsed_s))
 

@@ -7,7 +7,7 @@ from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Cause, Outcome, Phase, Release
 from celadon.domain.spec import OnDeadline
-from celadon.domain.verdict import Fine, Harm, Verdict
+from celadon.domain.verdict import Fine, Harm
 from celadon.release.end import end, roll_back
 from celadon.release.phases import enter
 from celadon.release.prepare import forward
@@ -45,12 +45,14 @@ def watching(memory: Memory, release: Release, seen: Seen) -> Step:
         return _back(memory, release, harm, Cause.VERDICT, seen)
     if release.paused:
         return Step(memory=memory, because=because(Code.PAUSED))
-    if isinstance(verdict, Fine) and seen.samples_fresh:
+    in_force = seen.confirmed(routes(memory, seen.facts))
+    if isinstance(verdict, Fine) and seen.samples_fresh and in_force:
         if release.dwelt_s >= stage.dwell_s:
             return _onward(memory, release, because(Code.WATCH_ENDED, why=text(verdict.because)), seen)
         left = stage.dwell_s - release.dwelt_s
         return Step(memory=memory, because=because(Code.WATCH_GOES_ON, **verdict.because.fields, left_s=left))
-    return _undecided(memory, release, verdict, seen)
+    why = because(Code.NO_SAMPLES, why="nothing was counted yet") if verdict is None else verdict.because
+    return _undecided(memory, release, why if in_force else because(Code.ROUTE_PENDING), seen)
 
 
 def against(release: Release, seen: Seen) -> Reason | None:
@@ -101,8 +103,7 @@ def _onward(memory: Memory, release: Release, why: Reason, seen: Seen) -> Step:
     return Step(memory=after, because=why)
 
 
-def _undecided(memory: Memory, release: Release, verdict: Verdict | None, seen: Seen) -> Step:
-    why = verdict.because if verdict is not None else because(Code.NO_SAMPLES, why="nothing was counted yet")
+def _undecided(memory: Memory, release: Release, why: Reason, seen: Seen) -> Step:
     late = seen.now.wall > release.entered_at + release.plan.watch_deadline_s
     if release.phase is Phase.HOLDING or not late:
         return Step(memory=memory, because=why)

@@ -12,6 +12,7 @@ from release_given import BLUE, GREEN, ROUTE, SERVICE, THIRD, settings
 from celadon.control import accept
 from celadon.control.engine import Engine
 from celadon.domain.command import Abort, Asked, Command, Deploy, Promote, Remove, Rollback
+from celadon.domain.facts import ReplicaState
 from celadon.domain.problem import ProblemsError
 from celadon.domain.release import Phase
 from celadon.domain.revision import Revision
@@ -239,6 +240,27 @@ def test_a_port_that_somebody_else_has_does_not_keep_new_replicas_from_being_rou
     for _ in range(14):
         world.step()
     assert world.confirmed.route.port == 9090
+
+
+def test_a_clock_that_is_set_back_delays_no_restart_and_no_release(world: World) -> None:
+    deploy(world, BLUE)
+    world.until_ended()
+    world.characters[BLUE.id].starts = False
+    for key in list(world.there):
+        del world.there[key]
+    for _ in range(12):
+        world.step()
+    world.characters[BLUE.id].starts = True
+    deploy(world, GREEN)
+    world.step()
+    fetched = world.begun.count("fetch a")
+    world.step(jumped_s=-3_600)
+    for _ in range(10):
+        world.step()
+    assert [r.state for r in world.there.values() if r.id.revision == BLUE.id] == [ReplicaState.READY] * 2
+    assert world.begun.count("fetch a") <= fetched + 1
+    world.until_ended()
+    assert world.memory.live == GREEN.id
 
 
 def test_a_watch_counts_only_while_its_route_is_in_force(world: World) -> None:

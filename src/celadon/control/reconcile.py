@@ -93,7 +93,8 @@ def _may_start(replica: ReplicaFact | None, at: float) -> bool:
     if replica.exits <= 1 or replica.last_exit is None:
         return True
     wait_s: float = min(BACKOFF_S * 2.0 ** min(replica.exits - 2, 10), BACKOFF_MAX_S)
-    return at >= replica.last_exit.at + wait_s
+    # An exit that lies in the future was seen before the clock was set back.
+    return not replica.last_exit.at <= at < replica.last_exit.at + wait_s
 
 
 def _routes(
@@ -133,7 +134,7 @@ def _refused_just_now(wanted: Wanted, facts: Facts, served: RouteFacts) -> bool:
     refused = served.refused
     if refused is None or not wanted.same_traffic(refused.wanted):
         return False
-    return facts.at < refused.at + RETRY_REFUSED_S
+    return refused.at <= facts.at < refused.at + RETRY_REFUSED_S
 
 
 def wish(service: ServiceKey, memory: Memory, goal: Goal, facts: Facts) -> Wanted | None:

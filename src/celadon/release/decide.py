@@ -39,7 +39,7 @@ class Choice:
 
 def decide(memory: Memory, facts: Facts, verdict: Verdict | None, headroom: Headroom, now: Now) -> Choice:
     """One decision. verdict: what the judge says about the stage in `memory`, None when nothing is judged."""
-    after = memory
+    after = _not_from_the_future(memory, now)
     handled: tuple[int, ...] = ()
     taken: list[Taken] = []
     seen = Seen(facts=facts, verdict=verdict, headroom=headroom, now=now)
@@ -65,6 +65,17 @@ def decide(memory: Memory, facts: Facts, verdict: Verdict | None, headroom: Head
     return Choice(
         memory=after, because=last.because, handled=handled, routes=routes(after, facts), steps=tuple(steps)
     )
+
+
+def _not_from_the_future(memory: Memory, now: Now) -> Memory:
+    """A clock that was set back makes deadlines late; nothing may lie further ahead than they are long."""
+    release, held = memory.release, memory.predecessor
+    if release is not None and max(release.began_at, release.entered_at) > now.wall:
+        began, entered = min(release.began_at, now.wall), min(release.entered_at, now.wall)
+        memory = replace(memory, release=replace(release, began_at=began, entered_at=entered))
+    if held is not None and held.since > now.wall:
+        memory = replace(memory, predecessor=replace(held, since=now.wall))
+    return memory
 
 
 def _taken(memory: Memory, why: Reason) -> Taken:

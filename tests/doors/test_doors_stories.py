@@ -155,11 +155,11 @@ def test_a_release_is_followed_across_a_restart_of_the_daemon(up):
     up.done("deploy", "-f", up.service())
     with traffic(up.url()) as statuses:
         follower = up.start("deploy", "-f", up.service(score=2))
-        until(lambda: (up.asked("status")["services"][0]["release"] or {}).get("phase") == "watching")
+        told = next(line for line in follower.stdout if "watching" in line)
         up.done("stop")
         up.done("up")
         said, errors = follower.communicate(timeout=30)
-    assert follower.returncode == 0, (said, errors)
+    assert follower.returncode == 0, (told, said, errors)
     assert "the daemon does not answer" in said
     assert "score-2 promoted" in said
     assert set(statuses) == {200}

@@ -214,7 +214,7 @@ def test_a_port_that_another_process_has_is_named_and_free_again_can_be_used(mad
         taken.listen()
         told = refused(made, made.service("third"), code=4)
     assert f"can not listen on 127.0.0.1:{made.port('third')}: Address already in use" in told
-    assert "stop it or choose another port in spec/route" in told
+    assert "stop it or choose another spec/route/port" in told
     made.done("deploy", "-f", made.service("third"))
     made.done("remove", "third", "--yes")
 

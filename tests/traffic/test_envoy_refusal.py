@@ -78,7 +78,7 @@ def test_an_address_of_another_machine_is_refused():
 
 def test_what_only_the_running_envoy_rejects_is_undone_and_its_reason_told(monkeypatch):
     # Our own look at the port is blinded, as if somebody took it between that look and Envoy's.
-    monkeypatch.setattr(move, "port_taken", lambda _: None)
+    monkeypatch.setattr(move, "port_taken", lambda _, __: None)
 
     async def story():
         async with running() as world:
@@ -238,7 +238,7 @@ def test_a_dropped_service_finishes_what_it_has_and_leaves_its_port():
 
 def test_a_missing_envoy_is_a_fault_that_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(proxy, "PACKAGE", "no-such-package-of-celadon")
-    router = EnvoyRouter(tmp_path, lambda _: None)
+    router = EnvoyRouter(tmp_path, lambda _, __: None)
 
     async def story():
         with pytest.raises(LastingFault, match="pip install"):

@@ -87,8 +87,9 @@ class Mover:
         )
         if why is not None:
             raise RejectedError(why)
-        for address in _addresses(target) - self._listening():
-            taken = port_taken(address)
+        for address in sorted(_addresses(target) - self._listening()):
+            previews = address.port == target.route.preview_port
+            taken = port_taken(address, "spec/route/previewPort" if previews else "spec/route/port")
             if taken is not None:
                 raise RejectedError(taken)
         self._claimed[track.service] = target

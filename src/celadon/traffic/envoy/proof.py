@@ -115,8 +115,8 @@ def _structure(wanted: Wanted) -> tuple[Hashable, ...]:
     )
 
 
-def port_taken(address: Address) -> str | None:
-    """Why nobody should listen there, or None. Envoy itself would sit down beside another SO_REUSEPORT listener."""
+def port_taken(address: Address, option: str) -> str | None:
+    """Why nobody should listen there, or None. option: what of a spec chose the port. Envoy itself would sit down beside another SO_REUSEPORT listener."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -124,8 +124,8 @@ def port_taken(address: Address) -> str | None:
             probe.bind((address.host, address.port))
             probe.listen()
         except OSError as error:
-            hint = "another process listens there; stop it or choose another port in spec/route"
+            hint = f"another process listens there; stop it or choose another {option}"
             if error.errno == errno.EACCES:
-                hint = "ports below 1024 need privileges; choose a higher one in spec/route"
+                hint = f"ports below 1024 need privileges; choose a higher {option}"
             return f"can not listen on {address}: {os.strerror(error.errno or 0)} ({hint})"
     return None

@@ -277,3 +277,15 @@ def test_a_watch_counts_only_while_its_route_is_in_force(world: World) -> None:
     world.hidden = False
     world.until_ended()
     assert world.memory.live == GREEN.id
+
+
+def test_a_way_back_to_what_was_not_live_just_before_is_watched(world: World) -> None:
+    deploy(world, BLUE)
+    world.until_ended()
+    world.characters[GREEN.id].error_share = 0.5
+    deploy(world, GREEN)
+    world.until_ended()
+    assert world.memory.live == BLUE.id
+    ask(world, Rollback(release="fraud-3", revision=GREEN.id))
+    world.until_ended()
+    assert world.memory.live == BLUE.id

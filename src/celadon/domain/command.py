@@ -19,7 +19,7 @@ class Deploy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollback:
-    """Release a revision that was live before; `rollback` without a revision is the predecessor's."""
+    """Release a revision that is remembered; `rollback` without a revision is the predecessor's, unwatched."""
 
     release: str
     revision: RevisionId

@@ -48,7 +48,7 @@ class Release:
 
     number: counts the service's releases from 1; id: `NAME-NUMBER`. blue None: the service had nothing live.
     settings: those the service has once green is live.
-    way_back: a rollback to a revision that was live before; nothing is watched. stage: index into plan.stages.
+    way_back: a rollback to a remembered revision; unwatched where that was live just before. stage: index into plan.stages.
     dwelt_s: observed seconds with fresh samples in this stage. moved: whether clients may have reached green.
     entered_at, began_at, ended_at: wall time. because: the reason of the last change of phase.
     passed_gates: stages whose gate a person has opened. Outcome and cause are set when rolling back begins

@@ -7,15 +7,17 @@ from typing import assert_never
 from celadon.domain.command import Abort, Asked, Command, Deploy, Pause, Promote, Remove, Resume, Rollback
 from celadon.domain.memory import Memory
 from celadon.domain.names import RevisionId
+from celadon.domain.plan import Plan
 from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Cause, Outcome, Phase, Release
 from celadon.domain.revision import Revision
+from celadon.domain.spec import Settings
 from celadon.release.end import end, roll_back
 from celadon.release.phases import enter
 from celadon.release.plan import blue_green, way_back
 
 KEPT_REVISIONS = 20
-"""How many revisions that were live once are remembered, so that `rollback REVISION` can name them."""
+"""How many revisions that were deployed once are remembered, so that `rollback REVISION` can name them."""
 
 TAKES_OVER = Deploy | Rollback | Remove
 """What asks for something else than all that was asked before it."""
@@ -169,7 +171,6 @@ def _begin(memory: Memory, command: Deploy | Rollback, wall: float) -> tuple[Mem
         why = because(Code.SETTINGS_CHANGED if changed else Code.NOTHING_CHANGED)
         return replace(memory, settings=settings, removing=False, removed=False), why
     parent = memory.last.id if memory.last else None
-    make = way_back if back else blue_green
     code = Code.WAY_BACK_BEGAN if back else Code.RELEASE_BEGAN
     why = because(code, green=green, blue=memory.live or "nothing")
     release = Release(
@@ -177,7 +178,7 @@ def _begin(memory: Memory, command: Deploy | Rollback, wall: float) -> tuple[Mem
         number=int(command.release.rpartition("-")[2]),
         blue=memory.live,
         green=green,
-        plan=make(settings.release, parent=parent),
+        plan=_plan(memory, command, settings, parent),
         settings=settings,
         labels=command.labels if isinstance(command, Deploy) else (),
         way_back=back,
@@ -190,6 +191,15 @@ def _begin(memory: Memory, command: Deploy | Rollback, wall: float) -> tuple[Mem
         memory, release=release, revisions=revisions, evidence=None, removing=False, removed=False
     )
     return after, why
+
+
+def _plan(memory: Memory, command: Deploy | Rollback, settings: Settings, parent: str | None) -> Plan:
+    """What was live just before was watched then. Any other revision may be one that was taken back for harm."""
+    if isinstance(command, Deploy):
+        return blue_green(settings.release, parent=parent)
+    if memory.predecessor is not None and command.revision == memory.predecessor.revision:
+        return way_back(settings.release, parent=parent)
+    return blue_green(replace(settings.release, gate=False), parent=parent)
 
 
 def _with(memory: Memory, revision: Revision) -> Mapping[RevisionId, Revision]:

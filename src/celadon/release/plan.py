@@ -24,7 +24,7 @@ def blue_green(policy: ReleasePolicy, *, parent: str | None) -> Plan:
 
 
 def way_back(policy: ReleasePolicy, *, parent: str | None) -> Plan:
-    """Everything to a revision that was live before, at once and unwatched: what it is was proved then."""
+    """Everything to the revision that was live just before, at once and unwatched: it was watched then."""
     return Plan(
         stages=(Stage(share=FULL, dwell_s=0.0),),
         prepare_s=policy.start_s,

@@ -11,7 +11,7 @@ from release_given import BLUE, GREEN, ROUTE, SERVICE, THIRD, settings
 
 from celadon.control import accept
 from celadon.control.engine import Engine
-from celadon.domain.command import Abort, Asked, Command, Deploy, Promote, Remove, Rollback
+from celadon.domain.command import Abort, Asked, Command, Deploy, Pause, Promote, Remove, Rollback
 from celadon.domain.facts import ReplicaState
 from celadon.domain.problem import ProblemsError
 from celadon.domain.release import Phase
@@ -289,3 +289,20 @@ def test_a_way_back_to_what_was_not_live_just_before_is_watched(world: World) ->
     ask(world, Rollback(release="fraud-3", revision=GREEN.id))
     world.until_ended()
     assert world.memory.live == BLUE.id
+
+
+def test_a_long_hold_fills_the_journal_slower_and_slower(world: World) -> None:
+    deploy(world, BLUE)
+    world.until_ended()
+    deploy(world, GREEN)
+    until(world, Phase.WATCHING)
+    world.samples_known = False
+    until(world, Phase.HOLDING)
+    world.samples_known, world.rate = True, 4.0
+    release = world.memory.release
+    assert release is not None
+    ask(world, Pause(release=release.id))
+    before = len(world.journal.records(SERVICE))
+    for _ in range(2_000):
+        world.step(1.8)
+    assert len(world.journal.records(SERVICE)) - before < 150

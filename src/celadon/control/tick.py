@@ -20,7 +20,9 @@ from celadon.resilience.place import place
 
 JUDGED = frozenset({Phase.MOVING, Phase.WATCHING, Phase.HOLDING})
 CHECKPOINT_S = 5.0
-"""Evidence and dwell are journalled at least this often while they change; a crash costs at most this much."""
+CHECKPOINT_SHARE = 0.05
+"""Evidence and dwell are journalled this often while they change, or after this share of the time in their phase,
+whichever is longer: a crash costs at most this much of a watch, and a long hold does not fill the journal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,7 @@ def tick(
     why, at = choice.because, draft.checkpoint_at if draft else now.wall
     if settled(after) != settled(journalled) or now.jumped_s:
         after, at = journal.record(journalled, after, why, now.wall, choice.steps), now.wall
-    elif after != journalled and now.wall >= at + CHECKPOINT_S:
+    elif after != journalled and now.wall >= at + pause_s(after, now):
         after, at = journal.record(journalled, after, checkpoint(after), now.wall), now.wall
     for action in reconcile(service, after, facts):
         effects.begin(service, action, after, facts)
@@ -96,6 +98,12 @@ def settled(memory: Memory) -> Memory:
     """A memory without what changes at every tick and is only journalled at checkpoints."""
     release = replace(memory.release, dwelt_s=0.0) if memory.release else None
     return replace(memory, release=release, evidence=None, seq=0, epoch=0)
+
+
+def pause_s(memory: Memory, now: Now) -> float:
+    """How long after the last record evidence is journalled again."""
+    release = memory.release
+    return max(CHECKPOINT_S, CHECKPOINT_SHARE * (now.wall - release.entered_at) if release else 0.0)
 
 
 def checkpoint(memory: Memory) -> Reason:

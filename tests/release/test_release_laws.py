@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from release_given import BLUE, GREEN, THIRD, deploy, facts, live, replicas
 
-from celadon.domain.command import Abort, Asked, Pause, Promote, Resume
+from celadon.domain.command import Abort, Asked, Pause, Promote, Remove, Resume
 from celadon.domain.facts import Facts, Now, ProofState, ReplicaState, SourceState
 from celadon.domain.headroom import Headroom
 from celadon.domain.memory import Memory
@@ -199,6 +199,24 @@ def test_deciding_again_on_the_same_facts_changes_nothing(path: list[Step]) -> N
         if again.memory.release is None or after.release is None:
             continue
         assert again.memory.release.phase == after.release.phase
+
+
+@given(path=paths, gate=gates)
+@settings(max_examples=200, deadline=None)
+def test_a_phase_moves_only_along_its_table_also_when_the_service_is_removed(
+    path: list[Step], gate: bool
+) -> None:
+    for before, seen, step, _ in walk(deploy(live(), gate=gate), path):
+        release = before.release
+        if release is None or before.commands:
+            continue
+        removed = replace(before, commands=(Asked(seq=before.seq, at=0.0, command=Remove()),))
+        after = decide(
+            removed, seen, step.verdict, Headroom(ready=0, needed=2), Now(wall=seen.at, elapsed_s=0.0)
+        ).memory
+        assert after.release is None
+        assert after.last is not None
+        assert after.last.phase in NEXT[release.phase]
 
 
 def test_every_phase_has_a_way_to_its_end() -> None:

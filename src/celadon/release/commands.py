@@ -222,14 +222,8 @@ def _never_started(
     begun, _ = _begin(replace(memory, release=None), command, wall)
     if begun.release is None:
         return Answered(memory=memory, because=why, handled=(asked.seq,))
-    gone = replace(
-        begun.release,
-        phase=Phase.ENDED,
-        outcome=Outcome.SUPERSEDED,
-        cause=Cause.SUPERSEDED,
-        ended_at=wall,
-        because=why,
-    )
+    ended = enter(begun.release, Phase.ENDED, why, wall)
+    gone = replace(ended, outcome=Outcome.SUPERSEDED, cause=Cause.SUPERSEDED, ended_at=wall)
     return Answered(memory=replace(memory, last=gone), because=why, handled=(asked.seq,))
 
 

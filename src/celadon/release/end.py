@@ -23,15 +23,9 @@ def end(
     memory: Memory, release: Release, outcome: Outcome, why: Reason, *, wall: float, cause: Cause
 ) -> tuple[Memory, Reason]:
     """Free the slot. Promotion changes roles only: green is live, and blue is held as its predecessor."""
+    assert outcome is not Outcome.PROMOTED or release.moved, f"{release.id}: no traffic moved"
     ended = replace(
-        release,
-        phase=Phase.ENDED,
-        entered_at=wall,
-        ended_at=wall,
-        because=why,
-        outcome=outcome,
-        cause=cause,
-        paused=False,
+        enter(release, Phase.ENDED, why, wall), ended_at=wall, outcome=outcome, cause=cause, paused=False
     )
     after = replace(memory, release=None, last=ended, evidence=None)
     if outcome is Outcome.PROMOTED:

@@ -6,15 +6,16 @@ from celadon.domain.reason import Reason
 from celadon.domain.release import Phase, Release
 
 NEXT: dict[Phase, frozenset[Phase]] = {
-    Phase.PREPARING: frozenset({Phase.PROVING, Phase.ROLLING_BACK}),
-    Phase.PROVING: frozenset({Phase.WAITING, Phase.MOVING, Phase.ROLLING_BACK}),
-    Phase.WAITING: frozenset({Phase.MOVING, Phase.ROLLING_BACK}),
-    Phase.MOVING: frozenset({Phase.WATCHING, Phase.ROLLING_BACK}),
+    Phase.PREPARING: frozenset({Phase.PROVING, Phase.ROLLING_BACK, Phase.ENDED}),
+    Phase.PROVING: frozenset({Phase.WAITING, Phase.MOVING, Phase.ROLLING_BACK, Phase.ENDED}),
+    Phase.WAITING: frozenset({Phase.MOVING, Phase.ROLLING_BACK, Phase.ENDED}),
+    Phase.MOVING: frozenset({Phase.WATCHING, Phase.ROLLING_BACK, Phase.ENDED}),
     Phase.WATCHING: frozenset({Phase.WAITING, Phase.MOVING, Phase.HOLDING, Phase.ROLLING_BACK, Phase.ENDED}),
     Phase.HOLDING: frozenset({Phase.WAITING, Phase.MOVING, Phase.ROLLING_BACK, Phase.ENDED}),
     Phase.ROLLING_BACK: frozenset({Phase.ENDED}),
     Phase.ENDED: frozenset(),
 }
+"""A removal of the service ends its release wherever it stands; promoted is only what was watched or waved through."""
 
 FOR_A_PERSON = frozenset({Phase.WAITING, Phase.HOLDING})
 """Phases that wait for a person."""

@@ -46,7 +46,7 @@ def launch(script=SERVE, *, index=0, tree=None, command=None, service=SERVICE, *
         **more,
     )
     replica = ReplicaId(service=service, revision=what.id, index=index)
-    return Launch(replica=replica, revision=what, tree=tree, warmup=None, start_s=20.0, drain_s=5.0)
+    return Launch(replica=replica, revision=what, tree=tree, warmup=None, drain_s=5.0)
 
 
 class Workshop:

@@ -27,7 +27,7 @@ def serve(tree):
         resources=Resources(),
     )
     replica = ReplicaId(service=SERVICE, revision=revision.id, index=0)
-    return Launch(replica=replica, revision=revision, tree=tree, warmup=None, start_s=30.0, drain_s=5.0)
+    return Launch(replica=replica, revision=revision, tree=tree, warmup=None, drain_s=5.0)
 
 
 def save_double(path):

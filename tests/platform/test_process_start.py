@@ -309,7 +309,6 @@ def test_the_model_server_is_one_preset_of_a_command(tmp_path):
         revision=revision,
         tree=tmp_path,
         warmup=tmp_path / "golden",
-        start_s=9.0,
         drain_s=2.5,
     )
     argv = command_line(what)
@@ -341,6 +340,6 @@ def test_a_missing_model_server_names_the_extra(tmp_path, monkeypatch):
         resources=Resources(),
     )
     replica = ReplicaId(service=SERVICE, revision=revision.id, index=0)
-    what = Launch(replica=replica, revision=revision, tree=tmp_path, warmup=None, start_s=9.0, drain_s=2.0)
+    what = Launch(replica=replica, revision=revision, tree=tmp_path, warmup=None, drain_s=2.0)
     with pytest.raises(LastingFault, match=r"celadon\[serving\]"):
         command_line(what)

@@ -66,6 +66,5 @@ class Effects:
             revision=revision,
             tree=Path(paths[0]) if paths and paths[0] else None,
             warmup=self.sources.blob(golden) if warms_up and golden else None,
-            start_s=action.start_s,
             drain_s=memory.goal.drain_s,
         )

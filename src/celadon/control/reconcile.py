@@ -74,7 +74,7 @@ def _starts(service: ServiceKey, memory: Memory, goal: Goal, facts: Facts) -> It
         for index in range(one.wanted):
             if _may_start(there.get(index), facts.at):
                 replica = ReplicaId(service=service, revision=one.revision, index=index)
-                yield StartReplica(replica=replica, start_s=goal.start_s)
+                yield StartReplica(replica=replica)
 
 
 def _verified(memory: Memory, facts: Facts, tree: Digest) -> bool:

@@ -15,10 +15,9 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartReplica:
-    """Start one replica, or start it again. start_s: how long it may take to get ready."""
+    """Start one replica, or start it again."""
 
     replica: ReplicaId
-    start_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

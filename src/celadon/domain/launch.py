@@ -13,12 +13,11 @@ class Launch:
 
     tree: verified working copy of the model or of the command's files; None when the command has none.
     warmup: file of golden requests (JSON lines) for the model server's warm-up, if there are any.
-    start_s: how long it may take to get ready. drain_s: how long it may take to finish after SIGTERM.
+    drain_s: how long it may take to finish after SIGTERM.
     """
 
     replica: ReplicaId
     revision: Revision
     tree: Path | None
     warmup: Path | None
-    start_s: float
     drain_s: float

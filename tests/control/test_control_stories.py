@@ -1,6 +1,7 @@
 """Stories of the loop: a deploy in, the whole tick with its real journal, and what callers and people saw."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -403,3 +404,20 @@ def test_a_replica_with_an_answer_under_way_is_stopped_at_the_drain_deadline_and
         assert world.at < rolled_back_at + 10
         world.step()
     assert world.at >= rolled_back_at + settings().drain_s
+
+
+def test_a_way_back_to_a_revision_that_was_retired_asks_its_own_golden_requests(world: World) -> None:
+    mine, another = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+    ask(world, Deploy(release="fraud-1", revision=BLUE, settings=replace(settings(), golden=mine)))
+    world.until_ended()
+    ask(world, Deploy(release="fraud-2", revision=GREEN, settings=replace(settings(), golden=another)))
+    world.until_ended()
+    world.at += 1_001
+    world.step()
+    ask(world, Rollback(release="fraud-3", revision=BLUE.id))
+    until(world, in_phase(Phase.PROVING))
+    assert world.memory.goal is not None
+    assert (world.memory.goal.prove, world.memory.goal.golden) == (BLUE.id, mine)
+    world.until_ended()
+    assert world.memory.settings is not None
+    assert world.memory.settings.golden == mine

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from celadon.domain.facts import Known, Unknown
 from celadon.domain.names import RevisionId
-from celadon.domain.plan import Guard
+from celadon.domain.plan import FULL, Guard
 from celadon.domain.samples import Counts, Evidence, Samples
-from celadon.domain.verdict import Fine, Harm, Invalid, Unsure
+from celadon.domain.verdict import Fine, Harm, Invalid, Unsure, Verdict
 from celadon.judge.guard import add, judge, quantile, weigh
 
 GREEN = RevisionId("a" * 12)
@@ -31,54 +31,71 @@ def begun(at: str = "0") -> Evidence:
     return Evidence(judge="guard/1", cursor=(("envoy", at),))
 
 
+def weighed(*what: Counts, share: int = FULL) -> Verdict:
+    return weigh(GUARD, GREEN, share, Evidence(judge="guard/1", cursor=(), counts=what))
+
+
+def test_a_split_that_callers_did_not_meet_is_never_fine() -> None:
+    blue = Counts(revision=RevisionId("b" * 12), requests=500)
+    assert isinstance(weighed(counts(100), blue), Invalid)
+    assert isinstance(weighed(counts(100), blue, share=2_000), Fine)
+    assert isinstance(weighed(counts(100, errors=50), blue), Harm)
+
+
+def test_answers_under_way_at_the_switch_still_count_for_blue() -> None:
+    assert isinstance(weighed(counts(100), Counts(revision=RevisionId("b" * 12), requests=90)), Fine)
+
+
 def test_what_was_counted_before_the_watch_does_not_belong_to_it() -> None:
-    evidence, verdict = judge(GUARD, GREEN, None, seen(counts(1000, errors=900)))
+    evidence, verdict = judge(GUARD, GREEN, FULL, None, seen(counts(1000, errors=900)))
     assert isinstance(verdict, Unsure)
     assert evidence is not None
     assert evidence.of(GREEN).requests == 0
 
 
 def test_errors_above_the_limit_are_harm() -> None:
-    _, verdict = judge(GUARD, GREEN, begun(), seen(counts(100, errors=3)))
+    _, verdict = judge(GUARD, GREEN, FULL, begun(), seen(counts(100, errors=3)))
     assert isinstance(verdict, Harm)
 
 
 def test_errors_at_the_limit_are_not_harm() -> None:
-    _, verdict = judge(GUARD, GREEN, begun(), seen(counts(100, errors=2)))
+    _, verdict = judge(GUARD, GREEN, FULL, begun(), seen(counts(100, errors=2)))
     assert isinstance(verdict, Fine)
 
 
 def test_harm_is_said_as_soon_as_no_further_answer_could_undo_it() -> None:
-    assert isinstance(weigh(GUARD, counts(2, errors=2)), Harm)
-    assert isinstance(weigh(GUARD, counts(2, errors=1)), Unsure)
+    assert isinstance(weighed(counts(2, errors=2)), Harm)
+    assert isinstance(weighed(counts(2, errors=1)), Unsure)
 
 
 def test_slow_answers_are_harm() -> None:
-    assert isinstance(weigh(GUARD, counts(100, latency_ms=800)), Harm)
-    assert isinstance(weigh(GUARD, counts(100, latency_ms=8)), Fine)
+    assert isinstance(weighed(counts(100, latency_ms=800)), Harm)
+    assert isinstance(weighed(counts(100, latency_ms=8)), Fine)
 
 
 def test_too_few_answers_are_never_fine() -> None:
-    assert isinstance(weigh(GUARD, counts(49)), Unsure)
+    assert isinstance(weighed(counts(49)), Unsure)
 
 
 def test_missing_samples_change_nothing() -> None:
-    evidence, verdict = judge(GUARD, GREEN, begun(), Unknown(why="envoy does not answer"))
+    evidence, verdict = judge(GUARD, GREEN, FULL, begun(), Unknown(why="envoy does not answer"))
     assert evidence == begun()
     assert isinstance(verdict, Unsure)
 
 
 def test_samples_that_do_not_join_are_invalid_evidence() -> None:
-    evidence, verdict = judge(GUARD, GREEN, begun("0"), seen(counts(100, errors=100), start="5", to="6"))
+    evidence, verdict = judge(
+        GUARD, GREEN, FULL, begun("0"), seen(counts(100, errors=100), start="5", to="6")
+    )
     assert evidence == begun("0")
     assert isinstance(verdict, Invalid)
 
 
 def test_a_source_that_restarted_spoils_one_look_and_not_the_watch() -> None:
-    evidence, verdict = judge(GUARD, GREEN, begun(), seen(counts(60), complete=False))
+    evidence, verdict = judge(GUARD, GREEN, FULL, begun(), seen(counts(60), complete=False))
     assert isinstance(verdict, Invalid)
     assert evidence is not None
-    _, verdict = judge(GUARD, GREEN, evidence, seen(counts(60), start="1", to="2"))
+    _, verdict = judge(GUARD, GREEN, FULL, evidence, seen(counts(60), start="1", to="2"))
     assert isinstance(verdict, Fine)
 
 

@@ -180,6 +180,7 @@ def changes(memory):
         "last": ended,
         "evidence": evidence(),
         "proved": {GREEN.id: digest("d"), BLUE.id: ""},
+        "goldens": {GREEN.id: digest("d"), BLUE.id: ""},
     }
     yield {
         "predecessor": Predecessor(revision=BLUE.id, since=NOW, hold_s=60.0),

@@ -236,7 +236,7 @@ def _refusals(
             hint="deploy again once it is gone",
         )
     live = memory.live or "none"
-    if expect_blue is not None and not live.startswith(expect_blue):
+    if expect_blue is not None and not (expect_blue and live.startswith(expect_blue)):
         found = f"blue is {live} and not {expect_blue}"
         yield Problem(
             path="--expect-blue", found=found, hint="somebody released in between: look, then decide"

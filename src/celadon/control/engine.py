@@ -45,9 +45,11 @@ class Engine:
         self._version = 0
         self._changed = asyncio.Condition()
         self._closing = False
+        self._epoch = 0
 
     def start(self, epoch: int) -> None:
         """Take the lead over every service the journal knows, then begin to tick."""
+        self._epoch = epoch
         for service in self.journal.services():
             try:
                 memory = self.journal.read(service)
@@ -106,6 +108,8 @@ class Engine:
 
     def ask(self, service: ServiceKey, command: Command) -> Asked:
         """Journal a command and wake the loop. It survives a crash from the moment this returns."""
+        if service not in self._loops and self.journal.read(service).removed:
+            self.journal.lead(service, self._epoch, time.time())
         asked = self.journal.ask(service, command, time.time())
         if service not in self._loops:
             self._begin(service, self.journal.read(service))
@@ -195,6 +199,7 @@ def digests(memory: Memory) -> Iterator[Digest]:
     settings = [memory.settings, memory.release.settings if memory.release else None]
     for revision in (*memory.revisions.values(), *(deploy.revision for deploy in deploys)):
         yield from revision.trees
+    yield from (Digest(golden) for golden in memory.goldens.values() if golden)
     for one in (*settings, *(deploy.settings for deploy in deploys)):
         if one is not None and one.golden is not None:
             yield Digest(one.golden)

@@ -78,10 +78,10 @@ def look(memory: Memory, facts: Facts) -> tuple[Evidence | None, Verdict | None]
     release = memory.release
     if release is None or release.phase not in JUDGED:
         return None, None
-    guard = release.plan.stages[release.stage].guard
-    if guard is None:
+    stage = release.plan.stages[release.stage]
+    if stage.guard is None:
         return None, None
-    return judge(guard, release.green, memory.evidence, facts.samples)
+    return judge(stage.guard, release.green, stage.share, memory.evidence, facts.samples)
 
 
 def carry(journalled: Memory, draft: Draft | None) -> Memory:

@@ -92,7 +92,6 @@ class Goal:
     golden: Digest | None = None
     fetch: tuple[Digest, ...] = ()
     drain_s: float = 30.0
-    start_s: float = 120.0
 
     @property
     def routed(self) -> frozenset[RevisionId]:

@@ -18,6 +18,7 @@ class Memory:
 
     seq, epoch: of the last journal record folded in. commands: asked and not yet answered, oldest first.
     proved: revisions whose golden requests passed, with the digest of those requests ("" for none).
+    goldens: per known revision, the golden requests it was deployed with ("" for none).
     releases_asked: how many releases were ever asked for; the next one is number releases_asked + 1.
     removing: the service is being taken down; removed: nothing of it is left but its journal.
     """
@@ -32,6 +33,7 @@ class Memory:
     release: Release | None = None
     last: Release | None = None
     proved: Mapping[RevisionId, str] = field(default_factory=dict)
+    goldens: Mapping[RevisionId, str] = field(default_factory=dict)
     releases_asked: int = 0
     goal: Goal | None = None
     evidence: Evidence | None = None

@@ -41,6 +41,7 @@ class Code(StrEnum):
     NO_SAMPLES = "no_samples"
     TOO_FEW_REQUESTS = "too_few_requests"
     SAMPLES_BROKEN = "samples_broken"
+    SPLIT_OFF = "split_off"
     WITHIN_LIMITS = "within_limits"
     ERROR_SHARE = "error_share"
     LATENCY = "latency"
@@ -118,6 +119,7 @@ TEXTS: dict[Code, str] = {
     Code.NO_SAMPLES: "holding: no samples ({why})",
     Code.TOO_FEW_REQUESTS: "too little traffic: {requests} of {needed} answers needed to judge green",
     Code.SAMPLES_BROKEN: "holding: the samples can not be trusted ({why})",
+    Code.SPLIT_OFF: "holding: green gave {percent:.0f} % of the answers, and {asked_percent:g} % were asked of it",
     Code.WITHIN_LIMITS: "{requests} answers, {errors} errors, p95 {latency}: within the limits",
     Code.ERROR_SHARE: "{errors} of green's {requests} answers were errors: {percent:.1f} %, limit {limit_percent:g} %",
     Code.LATENCY: "green's p95 latency is {latency}, limit {limit_ms:g} ms, over {requests} answers",

@@ -9,18 +9,26 @@ from itertools import pairwise
 
 from celadon.domain.facts import Known, Unknown
 from celadon.domain.names import RevisionId
-from celadon.domain.plan import Guard
+from celadon.domain.plan import FULL, Guard
 from celadon.domain.reason import Code, because
 from celadon.domain.samples import Counts, Evidence, Samples
 from celadon.domain.verdict import Fine, Harm, Invalid, Unsure, Verdict
 
 NAME = "guard/1"
 
+SPLIT_AGREES = 0.5
+"""Green must have answered at least this part of its share of all answers. Those under way at the switch still count
+for blue, so this is no test of an exact split; it notices a proxy that does not do what it shows."""
+
 
 def judge(
-    guard: Guard, green: RevisionId, evidence: Evidence | None, samples: Known[Samples] | Unknown
+    guard: Guard,
+    green: RevisionId,
+    share: int,
+    evidence: Evidence | None,
+    samples: Known[Samples] | Unknown,
 ) -> tuple[Evidence | None, Verdict]:
-    """Fold the samples into the evidence and say what it is worth.
+    """Fold the samples into the evidence and say what it is worth. share: green's, out of 10,000.
 
     evidence None: the watch begins here, and what the sources counted before does not belong to it. Samples must
     begin where the evidence ends; anything else is invalid evidence, and nothing is added.
@@ -30,7 +38,7 @@ def judge(
     seen = samples.value
     if evidence is None:
         begun = Evidence(judge=NAME, cursor=seen.cursor_to)
-        return begun, weigh(guard, begun.of(green))
+        return begun, weigh(guard, green, share, begun)
     if evidence.judge != NAME or seen.cursor_from != evidence.cursor:
         return evidence, Invalid(
             because=because(Code.SAMPLES_BROKEN, why="they do not begin where the evidence ends")
@@ -39,20 +47,20 @@ def judge(
     if not seen.complete:
         why = "a source started again, and what it had counted last is not known"
         return grown, Invalid(because=because(Code.SAMPLES_BROKEN, why=why))
-    return grown, weigh(guard, grown.of(green))
+    return grown, weigh(guard, green, share, grown)
 
 
-def weigh(guard: Guard, counts: Counts) -> Verdict:
-    """What the counts of green say under the limits of the guard."""
+def weigh(guard: Guard, green: RevisionId, share: int, evidence: Evidence) -> Verdict:
+    """What was counted says under the limits of the guard. Nothing is fine that callers did not really meet."""
+    counts = evidence.of(green)
     least = max(counts.requests, guard.requests_min)
     if counts.errors > guard.error_share_max * least:
-        share = 100 * counts.errors / counts.requests
         return Harm(
             because=because(
                 Code.ERROR_SHARE,
                 errors=counts.errors,
                 requests=counts.requests,
-                percent=share,
+                percent=100 * counts.errors / counts.requests,
                 limit_percent=100 * guard.error_share_max,
             )
         )
@@ -66,6 +74,10 @@ def weigh(guard: Guard, counts: Counts) -> Verdict:
         return Harm(
             because=because(Code.LATENCY, latency=shown(p95), limit_ms=limit, requests=counts.requests)
         )
+    answered = sum(one.requests for one in evidence.counts)
+    if counts.requests * FULL < SPLIT_AGREES * share * answered:
+        percent = 100 * counts.requests / answered
+        return Invalid(because=because(Code.SPLIT_OFF, percent=percent, asked_percent=share / 100))
     return Fine(
         because=because(
             Code.WITHIN_LIMITS, requests=counts.requests, errors=counts.errors, latency=shown(p95)
@@ -75,13 +87,9 @@ def weigh(guard: Guard, counts: Counts) -> Verdict:
 
 def shown(latency_ms: float | None) -> str:
     """A latency for people; unknown is shown as not known."""
-    return (
-        "unknown"
-        if latency_ms is None
-        else f"{latency_ms:.3g} ms"
-        if latency_ms < 1000
-        else f"{latency_ms:.0f} ms"
-    )
+    if latency_ms is None:
+        return "unknown"
+    return f"{latency_ms:.3g} ms" if latency_ms < 1000 else f"{latency_ms:.0f} ms"
 
 
 def quantile(latency: tuple[tuple[float, int], ...], q: float) -> float | None:

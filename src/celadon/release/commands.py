@@ -133,7 +133,9 @@ def _take_slot(memory: Memory, asked: Asked, command: Deploy | Rollback, wall: f
         why = because(Code.SETTINGS_CHANGED)
         plan = moving.plan if moving.way_back else blue_green(command.settings.release, parent=moving.id)
         release = replace(moving, settings=command.settings, plan=plan)
-        return Answered(memory=replace(memory, release=release), because=why, handled=(asked.seq,))
+        goldens = {**memory.goldens, moving.green: command.settings.golden or ""}
+        after = replace(memory, release=release, goldens=goldens)
+        return Answered(memory=after, because=why, handled=(asked.seq,))
     if moving is not None:
         if moving.phase is Phase.ROLLING_BACK or (moving.blue is None and moving.phase is Phase.MOVING):
             return None
@@ -163,13 +165,13 @@ def _make_way(
 
 def _begin(memory: Memory, command: Deploy | Rollback, wall: float) -> tuple[Memory, Reason]:
     back = isinstance(command, Rollback)
-    settings = memory.settings if isinstance(command, Rollback) else command.settings
-    assert settings is not None, "nothing can be live without settings"
+    settings = _settings(memory, command)
     green = command.revision if isinstance(command, Rollback) else command.revision.id
     if green == memory.live:
         changed = settings != memory.settings
         why = because(Code.SETTINGS_CHANGED if changed else Code.NOTHING_CHANGED)
-        return replace(memory, settings=settings, removing=False, removed=False), why
+        goldens = {**memory.goldens, green: settings.golden or ""}
+        return replace(memory, settings=settings, goldens=goldens, removing=False, removed=False), why
     parent = memory.last.id if memory.last else None
     code = Code.WAY_BACK_BEGAN if back else Code.RELEASE_BEGAN
     why = because(code, green=green, blue=memory.live or "nothing")
@@ -187,10 +189,26 @@ def _begin(memory: Memory, command: Deploy | Rollback, wall: float) -> tuple[Mem
         because=why,
     )
     revisions = memory.revisions if isinstance(command, Rollback) else _with(memory, command.revision)
+    goldens = {**memory.goldens, green: settings.golden or ""}
     after = replace(
-        memory, release=release, revisions=revisions, evidence=None, removing=False, removed=False
+        memory,
+        release=release,
+        revisions=revisions,
+        goldens={key: golden for key, golden in goldens.items() if key in revisions},
+        evidence=None,
+        removing=False,
+        removed=False,
     )
     return after, why
+
+
+def _settings(memory: Memory, command: Deploy | Rollback) -> Settings:
+    """A way back keeps today's settings but for the golden requests: those belong to what they were written for."""
+    if isinstance(command, Deploy):
+        return command.settings
+    assert memory.settings is not None, "nothing can be live without settings"
+    golden = memory.goldens.get(command.revision, memory.settings.golden)
+    return replace(memory.settings, golden=golden or None)
 
 
 def _plan(memory: Memory, command: Deploy | Rollback, settings: Settings, parent: str | None) -> Plan:

@@ -138,5 +138,5 @@ def _removed(memory: Memory, seen: Seen) -> Step | None:
     )
     if memory.removed or not gone:
         return None
-    after = replace(memory, removed=True, live=None, settings=None, revisions={}, proved={})
+    after = replace(memory, removed=True, live=None, settings=None, revisions={}, proved={}, goldens={})
     return Step(memory=after, because=because(Code.REMOVED))

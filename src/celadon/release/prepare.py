@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from celadon.domain.facts import ProofState, ReplicaFact, ReplicaState, SourceFact, SourceState
+from celadon.domain.facts import ProofState, ReplicaFact, ReplicaState, SourceFact, SourceState, Unknown
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because
 from celadon.domain.release import Cause, Phase, Release
@@ -43,7 +43,8 @@ def preparing(memory: Memory, release: Release, seen: Seen) -> Step:
         why = because(Code.GREEN_READY, wanted=wanted)
         return Step(memory=_to(memory, release, Phase.PROVING, why, seen), because=why)
     if _late(release, release.plan.prepare_s, seen):
-        return _back(memory, release, _never_ready(release, ready, wanted, seen), Cause.VERDICT, seen)
+        cause = Cause.VERDICT if seen.replicas_fresh else Cause.WORLD
+        return _back(memory, release, _never_ready(release, ready, wanted, seen), cause, seen)
     return _wait(memory, because(Code.STARTING, ready=ready, wanted=wanted))
 
 
@@ -156,12 +157,13 @@ def _never_ready(release: Release, ready: int, wanted: int, seen: Seen) -> Reaso
     behind = next((r for r in seen.facts.of(release.green) if r.state is not ReplicaState.READY), None)
     notes = "; ".join(behind.notes) if behind else ""
     stderr = "\n".join(behind.last_exit.stderr) if behind and behind.last_exit else ""
+    replicas = seen.facts.replicas
     return because(
         Code.NEVER_READY,
         ready=ready,
         wanted=wanted,
         seconds=release.plan.prepare_s,
-        why=notes or "its ready path did not answer 2xx",
+        why=notes or (replicas.why if isinstance(replicas, Unknown) else "its ready path did not answer 2xx"),
         stderr=stderr,
     )
 

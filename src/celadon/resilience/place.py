@@ -29,7 +29,6 @@ def place(memory: Memory, routes: tuple[Route, ...]) -> Goal:
         golden=_golden(memory),
         fetch=tuple(dict.fromkeys(tree for one in sets for tree in memory.revisions[one.revision].trees)),
         drain_s=settings.drain_s,
-        start_s=settings.release.start_s,
     )
 
 

@@ -2,6 +2,7 @@
 
 from enum import IntEnum
 
+from celadon.domain.reason import Code
 from celadon.domain.release import Cause, Outcome, Phase
 
 
@@ -36,6 +37,14 @@ ENDS: dict[tuple[Outcome, Cause], ExitCode] = {
     **{(Outcome.SUPERSEDED, cause): ExitCode.ABORTED for cause in Cause},
 }
 """The exit code of every end that a release can have."""
+
+NEVER_BEGAN: dict[Code, ExitCode] = {
+    Code.SUPERSEDED: ExitCode.ABORTED,
+    Code.REMOVE_ASKED: ExitCode.ABORTED,
+    Code.COMMAND_TOO_LATE: ExitCode.ABORTED,
+    Code.NO_BLUE: ExitCode.REFUSED,
+}
+"""The exit code of a release that was asked for and never had to begin, by why; any other why is a planned end."""
 
 NEEDS_PERSON = frozenset({Phase.WAITING, Phase.HOLDING})
 """Phases in which a release goes on only when a person says so."""

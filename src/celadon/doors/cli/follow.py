@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
+from celadon.domain.reason import Code
 from celadon.domain.release import Cause, Outcome
 from celadon.doors.cli import tree
 from celadon.doors.cli.client import Client
-from celadon.doors.cli.exits import ENDS, NEEDS_PERSON, ExitCode
+from celadon.doors.cli.exits import ENDS, NEEDS_PERSON, NEVER_BEGAN, ExitCode
 from celadon.doors.cli.feed import Feed, News
 from celadon.doors.cli.screen import clock, live, say_above
 
@@ -134,7 +135,7 @@ class Follower:
         if last is None or last["release"] != target.release:
             last = self._from_journal(target)
         if last["outcome"] is None:
-            return Stood(release=last, code=ExitCode.REACHED)
+            return Stood(release=last, code=NEVER_BEGAN.get(Code(last["reason"]["code"]), ExitCode.REACHED))
         return Stood(release=last, code=end_code(last)) if last["ended_at"] else None
 
     def _from_journal(self, target: Target) -> Json:

@@ -24,10 +24,11 @@ VALIDATE_S = 20.0
 class Prover:
     """Proves together what is asked for together, so that twenty services at once cost little more than one.
 
-    whole: what would be served with these wishes in it.
+    folder: where files lie while Envoy reads them. whole: what would be served with these wishes in it.
     """
 
     envoy: Path
+    folder: Path
     whole: Callable[[list[Wanted]], Snapshot]
     _waiting: list[tuple[Wanted, asyncio.Future[str | None]]] = field(default_factory=list)
     _busy: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -45,10 +46,10 @@ class Prover:
         """Everybody who waits; only when they are bad together is each asked alone."""
         batch, self._waiting = self._waiting, []
         try:
-            together = await objection(self.envoy, self.whole([wanted for wanted, _ in batch]))
+            together = await objection(self.envoy, self.folder, self.whole([wanted for wanted, _ in batch]))
             for wanted, answer in batch:
                 alone = len(batch) > 1 and together is not None
-                why = await objection(self.envoy, self.whole([wanted])) if alone else together
+                why = await objection(self.envoy, self.folder, self.whole([wanted])) if alone else together
                 if not answer.cancelled():
                     answer.set_result(why)
         finally:
@@ -56,10 +57,10 @@ class Prover:
             self._waiting += [(wanted, answer) for wanted, answer in batch if not answer.done()]
 
 
-async def objection(envoy: Path, snapshot: Snapshot) -> str | None:
+async def objection(envoy: Path, folder: Path, snapshot: Snapshot) -> str | None:
     """Why Envoy would reject this, in its own words; None when it would not."""
-    with tempfile.TemporaryDirectory(prefix="celadon-envoy-") as folder:
-        file = Path(folder) / "static.json"
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        file = Path(own) / "static.json"
         file.write_text(json.dumps(static(snapshot, os.devnull)), encoding="utf-8")
         process = await asyncio.create_subprocess_exec(
             *(

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+import shutil
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
@@ -78,7 +79,7 @@ class EnvoyRouter:
         self._mover = Mover(
             self._plane,
             self._confirmer,
-            Prover(envoy, self._plane.with_targets),
+            Prover(envoy, self._proofs(), self._plane.with_targets),
             self._look_at,
             lambda: self._view,
             self._drains.forget,
@@ -96,6 +97,13 @@ class EnvoyRouter:
         await self._admin.close()
         if stop_proxy:
             await self._proxy.stop()
+
+    def _proofs(self) -> Path:
+        """An empty folder for what is being proved; what a killed daemon left in it goes."""
+        folder = self._home / "proofs"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        return folder
 
     async def _await_envoy(self) -> None:
         until = time.monotonic() + START_S

@@ -45,6 +45,13 @@ class Code(StrEnum):
     WITHIN_LIMITS = "within_limits"
     ERROR_SHARE = "error_share"
     LATENCY = "latency"
+    HARM_PROVED = "harm_proved"
+    HARM_SUSPECTED = "harm_suspected"
+    PROVED_FINE = "proved_fine"
+    NEEDS_MORE = "needs_more"
+    NOT_PROVED = "not_proved"
+    SPLIT_BROKEN = "split_broken"
+    UNITS_UNSEEN = "units_unseen"
     GREEN_LOST = "green_lost"
     WATCH_DEADLINE = "watch_deadline"
     NOTHING_TO_WATCH = "nothing_to_watch"
@@ -123,6 +130,18 @@ TEXTS: dict[Code, str] = {
     Code.WITHIN_LIMITS: "{requests} answers, {errors} errors, p95 {latency}: within the limits",
     Code.ERROR_SHARE: "{errors} of green's {requests} answers were errors: {percent:.1f} %, limit {limit_percent:g} %",
     Code.LATENCY: "green's p95 latency is {latency}, limit {limit_ms:g} ms, over {requests} answers",
+    Code.HARM_PROVED: "green is worse by {metric}: "
+    "{green_events} of {green} against blue's {blue_events} of {blue}, {ratio} times as many ({low} to {high})",
+    Code.HARM_SUSPECTED: "green may be worse by {metric}: "
+    "{green_events} of {green} against blue's {blue_events} of {blue}, {ratio} times as many ({low} to {high})",
+    Code.PROVED_FINE: "green is within its margins, the least sure by {metric}: "
+    "{green_events} of {green} against blue's {blue_events} of {blue}",
+    Code.NEEDS_MORE: "about {needed} more answers of green are needed to judge {metric}: "
+    "{green_events} of {green} against blue's {blue_events} of {blue} so far",
+    Code.NOT_PROVED: "{metric} can not be proved fine as it goes: "
+    "{green_events} of {green} against blue's {blue_events} of {blue} so far",
+    Code.SPLIT_BROKEN: "holding: green got {percent:.2f} % of the requests and {asked_percent:.2f} % was asked for",
+    Code.UNITS_UNSEEN: "users stay on their side and can not be told apart, so errors can not be judged by chance",
     Code.GREEN_LOST: "none of green's {wanted} replicas is ready any more",
     Code.WATCH_DEADLINE: "no verdict after {seconds:.0f} s: {why}",
     Code.NOTHING_TO_WATCH: "an earlier revision is live again, and a way back is not watched",

@@ -13,6 +13,13 @@ class Harm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Suspected:
+    """A strong sign of harm: freeze, which can be undone, and go on listening."""
+
+    because: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fine:
     """Nothing speaks against green, and there was enough to see."""
 
@@ -34,3 +41,6 @@ class Invalid:
 
 
 Verdict = Harm | Fine | Unsure | Invalid
+
+Judgement = Verdict | Suspected
+"""What the judge that compares green with blue says."""

@@ -1,0 +1,75 @@
+"""What a judge remembers of a comparison: whole numbers of the open window and wealth of the closed ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Tally(NamedTuple):
+    """Answers of both sides that were routed while green had `share`, and how many of them were events.
+
+    share: parts of 10,000 in force when they were routed. An event is what is not wanted: an error, an answer
+    slower than a threshold, a wrong label. green, blue: all answers, events among them. A tuple and no dataclass,
+    since one is made for every metric at every tick.
+    """
+
+    share: int
+    green: int
+    green_events: int
+    blue: int
+    blue_events: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stakes:
+    """Money on each alternative at the beginning of the open window.
+
+    capped: no window may multiply it by more than the cap. free: without that bound, for what can be undone.
+    """
+
+    capped: tuple[float, ...]
+    free: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """What a coin knows when a window begins.
+
+    since, window: numbers of the first and of the open window. harm bets that green is worse, fine bets that it is
+    within its margin. past: tallies of all closed windows, one per share. base: blue's event share as guessed
+    before the window began, 0 when not known. copies: how many fresh bets on harm were made, so that harm which
+    sets in late is not held against an old, lost bet.
+    """
+
+    since: int
+    window: int
+    harm: Stakes
+    fine: Stakes
+    past: tuple[Tally, ...] = ()
+    base: float = 0.0
+    copies: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Coin:
+    """One event judged so far: the closed windows, and the open window's tallies, one per share."""
+
+    closed: Closed
+    heard: tuple[Tally, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Second:
+    """What one second brought, by metric. at_s: whole seconds on the clock of the source, never falling."""
+
+    at_s: int
+    tallies: Mapping[str, tuple[Tally, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """All coins of one comparison. judge: name and version of what built it. split: the coin on the routing itself."""
+
+    judge: str
+    coins: Mapping[str, Coin]
+    split: Coin

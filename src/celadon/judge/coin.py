@@ -1,0 +1,172 @@
+"""The event coin: evidence about one event that may be looked at after every answer.
+
+Under randomised routing each event is green with a probability of at most green's share when green is no worse,
+whatever the load and the baseline do. The money of a bet against that grows beyond 1/alpha with a probability of
+at most alpha, at whatever time one looks (Ville). Windows are capped, which keeps it a fair bet.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import exp
+
+from celadon.domain.evidence import Closed, Coin, Stakes, Tally
+from celadon.judge.odds import Odds, Rules, fine_odds, harm_odds
+
+LARGEST = 1e290
+"""Money beyond this is not counted."""
+EXPONENT = 600.0
+KEPT = 4096
+"""Odds that are remembered; there are few, since shares are planned and guesses rounded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """Money now, from 1 at the start. harm, fine: with capped windows. suspected: harm without the cap."""
+
+    harm: float
+    suspected: float
+    fine: float
+
+
+class EventCoin:
+    """Judges one event by fixed rules. It holds no evidence, only odds that it has worked out before."""
+
+    __slots__ = ("_fine", "_harm", "rules")
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self._harm: dict[tuple[int, float], tuple[Odds, ...]] = {}
+        self._fine: dict[tuple[int, float], tuple[Odds, ...]] = {}
+
+    def begin(self, at_s: int, blue_before: tuple[int, int] = (0, 0)) -> Coin:
+        """A coin that has seen nothing.
+
+        blue_before: (answers, events) of blue before the comparison, for a first guess; it is never a baseline.
+        """
+        window = at_s // self.rules.window_s
+        each = (self.rules.first / len(self.rules.ratios),) * len(self.rules.ratios)
+        return Coin(
+            Closed(
+                since=window,
+                window=window,
+                harm=Stakes(capped=each, free=each),
+                fine=Stakes(capped=(1.0,), free=(1.0,)),
+                base=_guess(*blue_before),
+            )
+        )
+
+    def add(self, coin: Coin, at_s: int, tally: Tally) -> Coin:
+        """The coin after more answers. Inside one window only their sums count, however they are cut or ordered.
+
+        Answers that come after their window was closed count in the open one.
+        """
+        window = at_s // self.rules.window_s
+        if window > coin.closed.window:
+            return Coin(self._close(coin, window), (tally,))
+        return Coin(coin.closed, merged(coin.heard, tally))
+
+    def worth(self, coin: Coin) -> Worth:
+        """What the bets are worth at this moment."""
+        closed, cap = coin.closed, self.rules.cap
+        harm = suspected = (1 - self.rules.first) / closed.copies
+        factors = self._factors(coin, harm=True)
+        for capped, free, factor in zip(closed.harm.capped, closed.harm.free, factors, strict=True):
+            harm += capped * min(cap, factor)
+            suspected += free * factor
+        (factor,) = self._factors(coin, harm=False)
+        return Worth(harm, suspected, closed.fine.capped[0] * min(cap, factor))
+
+    def odds(self, share: int, base: float, *, harm: bool) -> tuple[Odds, ...]:
+        """The odds of every alternative, worked out once."""
+        known = self._harm if harm else self._fine
+        found = known.get((share, base))
+        if found is None:
+            if len(known) >= KEPT:
+                known.clear()
+            found = known[share, base] = (harm_odds if harm else fine_odds)(self.rules, share, base)
+        return found
+
+    def _factors(self, coin: Coin, *, harm: bool) -> list[float]:
+        """By how much the open window multiplies each alternative so far."""
+        base = coin.closed.base
+        if len(coin.heard) == 1:
+            (tally,) = coin.heard
+            logs = _logs(self.odds(tally.share, base, harm=harm), tally)
+        else:
+            nothing = [0.0] * (len(self.rules.ratios) if harm else 1)
+            each = (_logs(self.odds(tally.share, base, harm=harm), tally) for tally in coin.heard)
+            logs = [sum(log) for log in zip(nothing, *each, strict=True)]
+        return [exp(log) if log < EXPONENT else LARGEST for log in logs]
+
+    def _close(self, coin: Coin, window: int) -> Closed:
+        """Ends the open window, and begins `window` with fresh bets where they are due."""
+        rules, closed = self.rules, coin.closed
+        past = closed.past
+        for tally in coin.heard:
+            past = merged(past, tally)
+        copies = max(closed.copies, 1 + (window - closed.since) * rules.window_s // rules.copy_s)
+        # What is left for copies still to come falls like 1 / n, so that every one of them has its part.
+        fresh = (1 - rules.first) * (1 / closed.copies - 1 / copies) / len(rules.ratios)
+        return Closed(
+            since=closed.since,
+            window=window,
+            harm=_settle(rules.cap, closed.harm, self._factors(coin, harm=True), fresh),
+            fine=_settle(rules.cap, closed.fine, self._factors(coin, harm=False), 0.0),
+            past=past,
+            base=_guess(sum(t.blue for t in past), sum(t.blue_events for t in past)) or closed.base,
+            copies=copies,
+        )
+
+
+def _logs(odds: tuple[Odds, ...], tally: Tally) -> list[float]:
+    _, green, green_events, blue, blue_events = tally
+    if odds[-1][2] == 0.0 == odds[-1][3]:
+        return [green_events * g + blue_events * b for g, b, _, _ in odds]
+    calm_green, calm_blue = green - green_events, blue - blue_events
+    return [green_events * g + blue_events * b + calm_green * c + calm_blue * d for g, b, c, d in odds]
+
+
+def _settle(cap: float, stakes: Stakes, factors: list[float], fresh: float) -> Stakes:
+    both = list(zip(stakes.capped, stakes.free, factors, strict=True))
+    return Stakes(
+        capped=tuple([min(capped * min(factor, cap), LARGEST) + fresh for capped, _, factor in both]),
+        free=tuple([min(free * factor, LARGEST) + fresh for _, free, factor in both]),
+    )
+
+
+def merged(tallies: tuple[Tally, ...], more: Tally) -> tuple[Tally, ...]:
+    """One tally per share, by share."""
+    if not tallies:
+        return (more,)
+    if len(tallies) == 1 and tallies[0][0] == more[0]:
+        share, green, green_events, blue, blue_events = tallies[0]
+        total = (share, green + more[1], green_events + more[2], blue + more[3], blue_events + more[4])
+        return (Tally._make(total),)
+    by_share: dict[int, Tally] = {}
+    for tally in (*tallies, more):
+        (by_share[tally.share],) = merged((by_share[tally.share],) if tally.share in by_share else (), tally)
+    return tuple(by_share[share] for share in sorted(by_share))
+
+
+def totals(coin: Coin) -> tuple[Tally, ...]:
+    """Everything that was counted, one tally per share."""
+    found = coin.closed.past
+    for tally in coin.heard:
+        found = merged(found, tally)
+    return found
+
+
+def summed(tallies: Iterable[Tally]) -> Tally:
+    """All shares in one, for people; as they differ, its own share is 0."""
+    rows = list(tallies)
+    green, green_events, blue, blue_events = (sum(row[place] for row in rows) for place in range(1, 5))
+    return Tally(0, green, green_events, blue, blue_events)
+
+
+def _guess(answers: int, events: int) -> float:
+    """A share of events near the observed one, rounded to steps of 5 % so that its odds are known already."""
+    if answers == 0:
+        return 0.0
+    share = min((events + 0.5) / (answers + 1), 0.5)
+    return math.exp(round(math.log(share) * 20) / 20)

@@ -1,0 +1,212 @@
+"""Green beside blue over several metrics: what each says, and what they say together."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from celadon.domain.evidence import Coin, Ledger, Second, Tally
+from celadon.domain.reason import Code, Reason, because
+from celadon.domain.verdict import Fine, Harm, Invalid, Judgement, Suspected, Unsure
+from celadon.judge.coin import EventCoin, Worth, summed, totals
+from celadon.judge.interval import Interval, interval
+from celadon.judge.odds import Rules
+
+NAME = "coin/1"
+USUAL = Rules()
+SPLIT_RULES = Rules(
+    ratios=(0.5, 0.8, 0.9, 1.1, 1.25, 2.0), cap=math.inf, first=1.0, fine_extra=0.0, whole_from=1.0
+)
+"""The split is judged with every request as an event: two-sided, and uncapped since a router has no bad day."""
+
+
+class Units(StrEnum):
+    """What was drawn to a side: each request, or users whose keys are known (one event each), or users unseen."""
+
+    REQUESTS = "requests"
+    KEYED = "keyed"
+    UNSEEN = "unseen"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One kind of event and how it counts.
+
+    part: of the money of the bet on harm, all parts together at most 1. required: must be proved fine before green
+    is promoted.
+    """
+
+    name: str
+    rules: Rules = USUAL
+    part: float = 1.0
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Levels:
+    """How much money is proof. Each is one over the chance of being wrong, at whatever time one looks."""
+
+    harm: float = 100.0
+    suspected: float = 20.0
+    fine: float = 20.0
+    split: float = 1000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one metric says. needed: about how many more answers of green until it is proved fine, None if never."""
+
+    metric: str
+    counts: Tally
+    worth: Worth
+    interval: Interval
+    needed: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """The word on all metrics, and what each brought to it. split: money against the split that was asked for."""
+
+    verdict: Judgement
+    findings: tuple[Finding, ...]
+    split: float
+
+
+class Comparison:
+    """Judges a release by metrics and levels that are fixed before it begins. It holds no evidence."""
+
+    __slots__ = ("_coins", "_levels", "_metrics", "_split", "_units")
+
+    def __init__(
+        self, metrics: tuple[Metric, ...], levels: Levels | None = None, units: Units = Units.REQUESTS
+    ) -> None:
+        assert sum(metric.part for metric in metrics) <= 1 + 1e-9, "the parts are more than the whole"
+        self._metrics = metrics
+        self._levels = levels or Levels()
+        self._units = units
+        self._coins = {metric.name: EventCoin(metric.rules) for metric in metrics}
+        self._split = EventCoin(SPLIT_RULES)
+
+    def begin(self, at_s: int, blue_before: Mapping[str, tuple[int, int]] | None = None) -> Ledger:
+        """A ledger that has seen nothing. blue_before: by metric, blue's (answers, events) before, for a first guess."""
+        before = blue_before or {}
+        return Ledger(
+            judge=NAME,
+            coins={name: coin.begin(at_s, before.get(name, (0, 0))) for name, coin in self._coins.items()},
+            split=self._split.begin(at_s),
+        )
+
+    def add(self, ledger: Ledger, second: Second) -> Ledger:
+        """The ledger after one more second. The first metric's answers are those that the split is judged by."""
+        coins = dict(ledger.coins)
+        for name, tallies in second.tallies.items():
+            for tally in tallies:
+                coins[name] = self._coins[name].add(coins[name], second.at_s, tally)
+        split = ledger.split
+        for share, green, _, blue, _ in second.tallies.get(self._metrics[0].name, ()):
+            split = self._split.add(split, second.at_s, Tally(share, green, green, blue, blue))
+        return Ledger(judge=ledger.judge, coins=coins, split=split)
+
+    def judge(self, ledger: Ledger) -> Judged:
+        """What the ledger says now, with everything that people are shown of it."""
+        findings = tuple(self._finding(metric, ledger.coins[metric.name]) for metric in self._metrics)
+        split = self._split.worth(ledger.split).suspected
+        return Judged(verdict=self._verdict(ledger, findings, split), findings=findings, split=split)
+
+    def _finding(self, metric: Metric, coin: Coin) -> Finding:
+        worth, seen = self._coins[metric.name].worth(coin), totals(coin)
+        return Finding(
+            metric=metric.name,
+            counts=summed(seen),
+            worth=worth,
+            interval=interval(metric.rules, seen),
+            needed=needed(self._coins[metric.name], coin, worth.fine, self._levels.fine),
+        )
+
+    def _verdict(self, ledger: Ledger, findings: tuple[Finding, ...], split: float) -> Judgement:
+        levels = self._levels
+        if ledger.judge != NAME:
+            why = f"it was built by {ledger.judge} and not by {NAME}"
+            return Invalid(because=because(Code.SAMPLES_BROKEN, why=why))
+        if split >= levels.split:
+            return Invalid(because=_split_reason(ledger.split, split))
+        if self._units is Units.UNSEEN:
+            return Unsure(because=because(Code.UNITS_UNSEEN))
+        if self._together(findings, suspected=False) >= levels.harm:
+            return Harm(because=self._blame(Code.HARM_PROVED, findings, suspected=False))
+        if self._together(findings, suspected=True) >= levels.suspected:
+            return Suspected(because=self._blame(Code.HARM_SUSPECTED, findings, suspected=True))
+        open_ = [finding for finding in self._required(findings) if finding.worth.fine < levels.fine]
+        if not open_ and self._required(findings):
+            least = min(self._required(findings), key=lambda finding: finding.worth.fine)
+            return Fine(because=because(Code.PROVED_FINE, **_fields(least)))
+        return Unsure(because=_open_reason(open_))
+
+    def _together(self, findings: tuple[Finding, ...], *, suspected: bool) -> float:
+        """One bet spread over the metrics; what is not staked stays as it is."""
+        left = 1 - sum(metric.part for metric in self._metrics)
+        return left + sum(self._money(finding, suspected=suspected) for finding in findings)
+
+    def _money(self, finding: Finding, *, suspected: bool) -> float:
+        part = next(metric.part for metric in self._metrics if metric.name == finding.metric)
+        return part * (finding.worth.suspected if suspected else finding.worth.harm)
+
+    def _blame(self, code: Code, findings: tuple[Finding, ...], *, suspected: bool) -> Reason:
+        worst = max(findings, key=lambda finding: self._money(finding, suspected=suspected))
+        return because(code, money=self._money(worst, suspected=suspected), **_fields(worst))
+
+    def _required(self, findings: tuple[Finding, ...]) -> list[Finding]:
+        required = {metric.name for metric in self._metrics if metric.required}
+        return [finding for finding in findings if finding.metric in required]
+
+
+def _fields(finding: Finding) -> dict[str, str | int | float | None]:
+    counts, between = finding.counts, finding.interval
+    return {
+        "metric": finding.metric,
+        "green_events": counts.green_events,
+        "green": counts.green,
+        "blue_events": counts.blue_events,
+        "blue": counts.blue,
+        "ratio": "unknown" if between.ratio is None else f"{between.ratio:.2g}",
+        "low": f"{between.low:.2g}",
+        "high": "unknown" if between.high is None else f"{between.high:.2g}",
+    }
+
+
+def _open_reason(findings: list[Finding]) -> Reason:
+    if not findings:
+        return because(Code.NO_SAMPLES, why="no metric is required")
+    slowest = max(findings, key=lambda finding: math.inf if finding.needed is None else finding.needed)
+    if slowest.needed is None:
+        return because(Code.NOT_PROVED, **_fields(slowest))
+    return because(Code.NEEDS_MORE, needed=slowest.needed, **_fields(slowest))
+
+
+def _split_reason(coin: Coin, money: float) -> Reason:
+    seen = [tally for tally in totals(coin) if 0 < tally.share < 10_000]
+    asked = sum((tally.green + tally.blue) * tally.share for tally in seen)
+    answers = summed(seen)
+    both = max(answers.green + answers.blue, 1)
+    return because(
+        Code.SPLIT_BROKEN, percent=100 * answers.green / both, asked_percent=asked / 100 / both, money=money
+    )
+
+
+def needed(judge: EventCoin, coin: Coin, money: float, level: float) -> int | None:
+    """About how many more answers of green prove it fine if it is like blue; None when they never would.
+
+    What the bet gains from an answer on average, at the share in force and at the events seen on both sides.
+    """
+    if money >= level:
+        return 0
+    seen = summed(totals(coin))
+    answers = seen.green + seen.blue
+    share = coin.heard[-1].share if coin.heard else coin.closed.past[-1].share if coin.closed.past else 0
+    if answers == 0 or money <= 0:
+        return None
+    ((green, blue, calm_green, calm_blue),) = judge.odds(share, coin.closed.base, harm=False)
+    pi, event = share / 10_000, (seen.green_events + seen.blue_events) / answers
+    gain = pi * (event * green + (1 - event) * calm_green)
+    gain += (1 - pi) * (event * blue + (1 - event) * calm_blue)
+    return math.ceil(math.log(level / money) * pi / gain) if gain > 0 else None

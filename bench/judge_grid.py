@@ -8,7 +8,7 @@ import numpy as np
 
 from celadon.domain.evidence import Tally
 from celadon.judge.coin import EventCoin
-from celadon.judge.odds import Rules, boundary
+from celadon.judge.odds import boundary
 
 CHUNK = 128
 RATE_PER_S = 200
@@ -71,7 +71,7 @@ def events(draws: np.random.Generator, blue: float, green: float, share: int) ->
 
 
 def green_needed(
-    rules: Rules,
+    judge: EventCoin,
     cell: Cell,
     draws: np.random.Generator,
     threshold: float,
@@ -80,14 +80,13 @@ def green_needed(
     history: bool = True,
 ) -> int:
     """Green's requests until the bet is worth the threshold, looking after each event."""
-    judge = EventCoin(rules)
     coin = judge.begin(0, (HISTORY, int(draws.binomial(HISTORY, cell.base))) if history else (0, 0))
     requests = green = 0
     for tally in events(draws, cell.base, cell.base * (cell.k if harm else 1.0), cell.share):
         requests += tally.green + tally.blue
         green += tally.green
         coin = judge.add(coin, requests // RATE_PER_S, tally)
-        if harm and not tally.green_events and coin.closed.base < rules.whole_from:
+        if harm and not tally.green_events and coin.closed.base < judge.rules.whole_from:
             continue
         worth = judge.worth(coin)
         if (worth.harm if harm else worth.fine) >= threshold:

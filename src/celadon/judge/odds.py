@@ -30,11 +30,11 @@ class Rules:
     harm_extra: float = 0.0
     fine_ratio: float = 1.5
     fine_extra: float = 0.001
-    ratios: tuple[float, ...] = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
+    ratios: tuple[float, ...] = (1.4, 1.9, 2.8, 5.0, 12.0)
     window_s: int = 10
     cap: float = 3.0
     copy_s: int = 300
-    first: float = 0.6
+    first: float = 0.7
     whole_from: float = 0.02
 
 

@@ -58,12 +58,47 @@ class Coin:
     heard: tuple[Tally, ...] = ()
 
 
+Buckets = tuple[tuple[int, int], ...]
+"""How many answers took how long, as (bucket, answers) with buckets rising; see `judge.latency.bucket`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Durations:
+    """How long answers of both sides took that were routed while green had `share`. A failure took for ever.
+
+    Given only where both sides have equal load per replica; else one that is idle looks faster.
+    """
+
+    share: int
+    green: Buckets = ()
+    blue: Buckets = ()
+    green_failed: int = 0
+    blue_failed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slowness:
+    """Latency judged so far, by quantile.
+
+    thresholds: buckets beyond which an answer is slow in the open window, one per quantile, none where nothing was
+    known before it. past: blue's answers of closed windows, the old ones fading; heard: those of the open one.
+    """
+
+    window: int
+    harm: tuple[Coin, ...]
+    fine: tuple[Coin, ...]
+    thresholds: tuple[int, ...] = ()
+    past: Buckets = ()
+    heard: Buckets = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Second:
     """What one second brought, by metric. at_s: whole seconds on the clock of the source, never falling."""
 
     at_s: int
     tallies: Mapping[str, tuple[Tally, ...]]
+    durations: tuple[Durations, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,3 +108,4 @@ class Ledger:
     judge: str
     coins: Mapping[str, Coin]
     split: Coin
+    slowness: Slowness | None = None

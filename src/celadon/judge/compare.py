@@ -5,14 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from celadon.domain.evidence import Coin, Ledger, Second, Tally
+from celadon.domain.evidence import Buckets, Coin, Ledger, Second, Tally
 from celadon.domain.reason import Code, Reason, because
 from celadon.domain.verdict import Fine, Harm, Invalid, Judgement, Suspected, Unsure
 from celadon.judge.coin import EventCoin, Worth, summed, totals
 from celadon.judge.interval import Interval, interval
+from celadon.judge.latency import LatencyCoins, LatencyRules
 from celadon.judge.odds import Rules
 
 NAME = "coin/1"
+LATENCY = "latency"
 USUAL = Rules()
 SPLIT_RULES = Rules(
     ratios=(0.5, 0.8, 0.9, 1.1, 1.25, 2.0), cap=math.inf, first=1.0, fine_extra=0.0, whole_from=1.0
@@ -75,25 +77,45 @@ class Judged:
 class Comparison:
     """Judges a release by metrics and levels that are fixed before it begins. It holds no evidence."""
 
-    __slots__ = ("_coins", "_levels", "_metrics", "_split", "_units")
+    __slots__ = ("_coins", "_latency", "_levels", "_metrics", "_parts", "_required", "_split", "_units")
 
     def __init__(
-        self, metrics: tuple[Metric, ...], levels: Levels | None = None, units: Units = Units.REQUESTS
+        self,
+        metrics: tuple[Metric, ...],
+        latency: LatencyRules | None = None,
+        levels: Levels | None = None,
+        units: Units = Units.REQUESTS,
     ) -> None:
-        assert sum(metric.part for metric in metrics) <= 1 + 1e-9, "the parts are more than the whole"
+        self._parts = {metric.name: metric.part for metric in metrics}
+        self._required = {metric.name for metric in metrics if metric.required}
+        self._latency = LatencyCoins(latency) if latency else None
+        if latency:
+            self._parts[LATENCY] = latency.part
+            self._required |= {LATENCY} if latency.required else set()
+        assert sum(self._parts.values()) <= 1 + 1e-9, "the parts are more than the whole"
         self._metrics = metrics
         self._levels = levels or Levels()
         self._units = units
         self._coins = {metric.name: EventCoin(metric.rules) for metric in metrics}
         self._split = EventCoin(SPLIT_RULES)
 
-    def begin(self, at_s: int, blue_before: Mapping[str, tuple[int, int]] | None = None) -> Ledger:
-        """A ledger that has seen nothing. blue_before: by metric, blue's (answers, events) before, for a first guess."""
+    def begin(
+        self,
+        at_s: int,
+        blue_before: Mapping[str, tuple[int, int]] | None = None,
+        durations_before: Buckets = (),
+    ) -> Ledger:
+        """A ledger that has seen nothing.
+
+        blue_before: by metric, blue's (answers, events) before the comparison, for a first guess; durations_before:
+        how long its answers took.
+        """
         before = blue_before or {}
         return Ledger(
             judge=NAME,
             coins={name: coin.begin(at_s, before.get(name, (0, 0))) for name, coin in self._coins.items()},
             split=self._split.begin(at_s),
+            slowness=self._latency.begin(at_s, durations_before) if self._latency else None,
         )
 
     def add(self, ledger: Ledger, second: Second) -> Ledger:
@@ -105,11 +127,16 @@ class Comparison:
         split = ledger.split
         for share, green, _, blue, _ in second.tallies.get(self._metrics[0].name, ()):
             split = self._split.add(split, second.at_s, Tally(share, green, green, blue, blue))
-        return Ledger(judge=ledger.judge, coins=coins, split=split)
+        slowness = ledger.slowness
+        if self._latency and slowness:
+            for durations in second.durations:
+                slowness = self._latency.add(slowness, second.at_s, durations)
+        return Ledger(judge=ledger.judge, coins=coins, split=split, slowness=slowness)
 
     def judge(self, ledger: Ledger) -> Judged:
         """What the ledger says now, with everything that people are shown of it."""
         findings = tuple(self._finding(metric, ledger.coins[metric.name]) for metric in self._metrics)
+        findings += self._slow(ledger)
         split = self._split.worth(ledger.split).suspected
         return Judged(verdict=self._verdict(ledger, findings, split), findings=findings, split=split)
 
@@ -121,6 +148,21 @@ class Comparison:
             worth=worth,
             interval=interval(metric.rules, seen),
             needed=needed(self._coins[metric.name], coin, worth.fine, self._levels.fine),
+        )
+
+    def _slow(self, ledger: Ledger) -> tuple[Finding, ...]:
+        if self._latency is None or ledger.slowness is None:
+            return ()
+        worth, seen = self._latency.worth(ledger.slowness), totals(self._latency.worst(ledger.slowness))
+        counts = summed(seen)
+        return (
+            Finding(
+                metric=LATENCY,
+                counts=counts,
+                worth=worth,
+                interval=interval(self._latency.rules.slower, seen),
+                needed=_as_it_went(counts.green, worth.fine, self._levels.fine),
+            ),
         )
 
     def _verdict(self, ledger: Ledger, findings: tuple[Finding, ...], split: float) -> Judgement:
@@ -136,28 +178,25 @@ class Comparison:
             return Harm(because=self._blame(Code.HARM_PROVED, findings, suspected=False))
         if self._together(findings, suspected=True) >= levels.suspected:
             return Suspected(because=self._blame(Code.HARM_SUSPECTED, findings, suspected=True))
-        open_ = [finding for finding in self._required(findings) if finding.worth.fine < levels.fine]
-        if not open_ and self._required(findings):
-            least = min(self._required(findings), key=lambda finding: finding.worth.fine)
+        required = [finding for finding in findings if finding.metric in self._required]
+        waiting = [finding for finding in required if finding.worth.fine < levels.fine]
+        if required and not waiting:
+            least = min(required, key=lambda finding: finding.worth.fine)
             return Fine(because=because(Code.PROVED_FINE, **_fields(least)))
-        return Unsure(because=_open_reason(open_))
+        return Unsure(because=_open_reason(waiting))
 
     def _together(self, findings: tuple[Finding, ...], *, suspected: bool) -> float:
         """One bet spread over the metrics; what is not staked stays as it is."""
-        left = 1 - sum(metric.part for metric in self._metrics)
+        left = 1 - sum(self._parts.values())
         return left + sum(self._money(finding, suspected=suspected) for finding in findings)
 
     def _money(self, finding: Finding, *, suspected: bool) -> float:
-        part = next(metric.part for metric in self._metrics if metric.name == finding.metric)
-        return part * (finding.worth.suspected if suspected else finding.worth.harm)
+        worth = finding.worth.suspected if suspected else finding.worth.harm
+        return self._parts[finding.metric] * worth
 
     def _blame(self, code: Code, findings: tuple[Finding, ...], *, suspected: bool) -> Reason:
         worst = max(findings, key=lambda finding: self._money(finding, suspected=suspected))
         return because(code, money=self._money(worst, suspected=suspected), **_fields(worst))
-
-    def _required(self, findings: tuple[Finding, ...]) -> list[Finding]:
-        required = {metric.name for metric in self._metrics if metric.required}
-        return [finding for finding in findings if finding.metric in required]
 
 
 def _fields(finding: Finding) -> dict[str, str | int | float | None]:
@@ -191,6 +230,13 @@ def _split_reason(coin: Coin, money: float) -> Reason:
     return because(
         Code.SPLIT_BROKEN, percent=100 * answers.green / both, asked_percent=asked / 100 / both, money=money
     )
+
+
+def _as_it_went(answers: int, money: float, level: float) -> int | None:
+    """About how many more answers are needed if the money goes on growing as it did."""
+    if money >= level:
+        return 0
+    return math.ceil(answers * (math.log(level) / math.log(money) - 1)) if money > 1 and answers else None
 
 
 def needed(judge: EventCoin, coin: Coin, money: float, level: float) -> int | None:

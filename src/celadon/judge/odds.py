@@ -39,7 +39,7 @@ class Rules:
 
 
 def harm_odds(rules: Rules, share: int, base: float) -> tuple[Odds, ...]:
-    """The bet that green is worse, one for each alternative.
+    """The bet that green is worse, one for each alternative; that it is better, for ratios below `harm_ratio`.
 
     base: a guess of blue's share of events that was made before these answers, 0 for none.
     """
@@ -73,7 +73,8 @@ def _events_only(pi: float, k: float, null: float) -> Odds:
 
 def _worse(rules: Rules, pi: float, k: float, base: float) -> Odds:
     green = min(k * base, MOST)
-    if green <= rules.harm_ratio * base + rules.harm_extra:
+    limit = rules.harm_ratio * base + rules.harm_extra
+    if (green - limit) * (k - rules.harm_ratio) <= 0:
         return NOTHING
     return _against(pi, green, base, rules.harm_ratio, rules.harm_extra)
 

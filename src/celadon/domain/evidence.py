@@ -58,6 +58,34 @@ class Coin:
     heard: tuple[Tally, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bet:
+    """A bet on counts that no split was drawn for, such as green's own errors or mirrored pairs.
+
+    counts: of the open window, past: of all closed ones; what they count is said by the judge that made it.
+    """
+
+    window: int
+    stakes: Stakes
+    counts: tuple[int, ...]
+    past: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """Scores judged so far. gains: by how much the open window multiplies each alternative of harm, then of fine.
+
+    sums: of the open window and of closed ones, as (answers, sum, sum of squares), both sides together.
+    """
+
+    window: int
+    harm: Stakes
+    fine: Stakes
+    gains: tuple[float, ...]
+    open_sums: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    past_sums: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
 Buckets = tuple[tuple[int, int], ...]
 """How many answers took how long, as (bucket, answers) with buckets rising; see `judge.latency.bucket`."""
 

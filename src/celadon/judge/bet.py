@@ -1,0 +1,148 @@
+"""Bets on counts: each alternative gains or loses a fixed number of nats per count, window by window."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from celadon.domain.evidence import Bet, Stakes
+
+LARGEST = 1e290
+EXPONENT = 600.0
+
+Gains = Callable[[tuple[int, ...]], tuple[tuple[float, ...], ...]]
+"""From the counts of all closed windows: for each alternative, nats per count of the open one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bets:
+    """A fair bet, spread evenly over alternatives. kinds: how many counts there are."""
+
+    gains: Gains
+    alternatives: int
+    kinds: int
+    window_s: int = 10
+    cap: float = 3.0
+
+    def begin(self, at_s: int) -> Bet:
+        """A bet on nothing yet."""
+        even, none = (1 / self.alternatives,) * self.alternatives, (0,) * self.kinds
+        return Bet(
+            window=at_s // self.window_s, stakes=Stakes(capped=even, free=even), counts=none, past=none
+        )
+
+    def add(self, bet: Bet, at_s: int, counts: tuple[int, ...]) -> Bet:
+        """The bet after more counts; inside a window only their sums count."""
+        assert len(counts) == self.kinds, counts
+        window = at_s // self.window_s
+        if window <= bet.window:
+            total = tuple(a + b for a, b in zip(bet.counts, counts, strict=True))
+            return Bet(window=bet.window, stakes=bet.stakes, counts=total, past=bet.past)
+        factors = self._factors(bet)
+        stakes = Stakes(
+            capped=tuple(
+                min(stake * min(factor, self.cap), LARGEST)
+                for stake, factor in zip(bet.stakes.capped, factors, strict=True)
+            ),
+            free=tuple(
+                min(stake * factor, LARGEST) for stake, factor in zip(bet.stakes.free, factors, strict=True)
+            ),
+        )
+        past = tuple(a + b for a, b in zip(bet.past, bet.counts, strict=True))
+        return Bet(window=window, stakes=stakes, counts=counts, past=past)
+
+    def worth(self, bet: Bet) -> tuple[float, float]:
+        """Money now, with capped windows and without the cap."""
+        factors = self._factors(bet)
+        capped = sum(s * min(f, self.cap) for s, f in zip(bet.stakes.capped, factors, strict=True))
+        return capped, sum(s * f for s, f in zip(bet.stakes.free, factors, strict=True))
+
+    def _factors(self, bet: Bet) -> list[float]:
+        nats = (
+            sum(count * gain for count, gain in zip(bet.counts, gains, strict=True))
+            for gains in self.gains(bet.past)
+        )
+        return [math.exp(min(nat, EXPONENT)) for nat in nats]
+
+
+def share_beyond(limit: float, alternatives: tuple[float, ...], cap: float = 3.0) -> Bets:
+    """Counts (events, answers without): the share of events is beyond `limit`, on the alternatives' side.
+
+    All alternatives above the limit: proof that the share is larger, as for an error budget, or for the chance of
+    one half that of two answers that differ green's is the wrong one. All below: proof that it is smaller, as for
+    mirrored answers that differ.
+    """
+    above, below = all(a > limit for a in alternatives), all(a < limit for a in alternatives)
+    assert 0 < limit < 1, limit
+    assert above or below, alternatives
+    gains = tuple((math.log(a / limit), math.log((1 - a) / (1 - limit))) for a in alternatives)
+    return Bets(gains=lambda _past: gains, alternatives=len(gains), kinds=2, cap=cap)
+
+
+def budget(limit: float) -> Bets:
+    """Green's own share of errors, or that of both sides, is beyond what the owner allows."""
+    return share_beyond(limit, tuple(min(limit * more, (1 + limit) / 2) for more in (1.5, 2, 5, 10)))
+
+
+def wrong_more_often(cap: float = 3.0) -> Bets:
+    """Counts (green alone wrong, blue alone wrong) of mirrored pairs: green is wrong more often."""
+    return share_beyond(0.5, (0.52, 0.55, 0.6, 0.7, 0.85), cap)
+
+
+def not_worse(margin: float, cap: float = 3.0) -> Bets:
+    """Counts (pairs alike, green better, green worse): green is right less often by less than `margin`.
+
+    Each pair is a bet on a difference in {-1, 0, 1} whose mean is at most -margin when green is worse. How much is
+    staked follows the share of pairs that differed in earlier windows.
+    """
+
+    def gains(past: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
+        differed = (past[1] + past[2] + 1) / (sum(past) + 20)
+        stakes = (min(margin / differed * part, 0.9 / (1 - margin)) for part in (0.5, 1.0, 2.0))
+        return tuple(
+            (math.log1p(stake * margin), math.log1p(stake * (1 + margin)), math.log1p(stake * (margin - 1)))
+            for stake in stakes
+        )
+
+    return Bets(gains=gains, alternatives=3, kinds=3, cap=cap)
+
+
+def swapped(window_s: int = 60, ratios: tuple[float, ...] = (1.05, 1.2, 1.5, 2.0)) -> "Swap":
+    """The test that needs only two sides of equal size: which of them had more events, window by window."""
+    return Swap(window_s=window_s, ratios=ratios)
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Events of green and of a control of green's size. Inside a window the sides could be exchanged.
+
+    So a window with events (g, c) may multiply the money by 2 / (1 + k^(c - g)), at most by 2, however bad the
+    window was: bad days of one side, and users who come back, are excused.
+    """
+
+    window_s: int
+    ratios: tuple[float, ...]
+
+    def begin(self, at_s: int) -> Bet:
+        """Nothing counted."""
+        even = (1 / len(self.ratios),) * len(self.ratios)
+        return Bet(
+            window=at_s // self.window_s, stakes=Stakes(capped=even, free=even), counts=(0, 0), past=(0, 0)
+        )
+
+    def add(self, bet: Bet, at_s: int, green: int, control: int) -> Bet:
+        """The bet after more events. The open window counts only once it is closed."""
+        window = at_s // self.window_s
+        if window <= bet.window:
+            counts = (bet.counts[0] + green, bet.counts[1] + control)
+            return Bet(window=bet.window, stakes=bet.stakes, counts=counts, past=bet.past)
+        more = bet.counts[0] - bet.counts[1]
+        even = tuple(
+            min(stake * 2 / (1 + math.exp(min(-more * math.log(k), EXPONENT))), LARGEST)
+            for stake, k in zip(bet.stakes.capped, self.ratios, strict=True)
+        )
+        past = (bet.past[0] + bet.counts[0], bet.past[1] + bet.counts[1])
+        return Bet(window=window, stakes=Stakes(capped=even, free=even), counts=(green, control), past=past)
+
+    def worth(self, bet: Bet) -> float:
+        """Money on green's being the worse side."""
+        return sum(bet.stakes.capped)

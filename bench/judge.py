@@ -8,6 +8,7 @@ import math
 import sys
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from bench.command_line import report_of
@@ -19,9 +20,12 @@ from bench.judge_grid import (
     geometric_mean,
     green_needed,
     harm_bound,
+    labels_needed,
+    planner_errors,
 )
+from bench.judge_peers import peer_figures
 from bench.judge_runs import FINE, FREEZE, HARM, Many, many, us_per_tick
-from bench.judge_streams import STREAMS, Stream, Truth
+from bench.judge_streams import STREAMS, Stream, Truth, counted_by_request
 from bench.machine import describe
 from bench.report import Report, configuration_hash
 
@@ -42,6 +46,7 @@ class Configuration:
     false_runs: int
     fine_runs: int
     delay_runs: int
+    peer_runs: int
 
 
 def configuration(*, quick: bool) -> Configuration:
@@ -51,32 +56,62 @@ def configuration(*, quick: bool) -> Configuration:
         false_runs=10 if quick else 20_000,
         fine_runs=10 if quick else 2_000,
         delay_runs=10 if quick else 1_000,
+        peer_runs=2 if quick else 50,
     )
 
 
 def efficiency(settings: Configuration, seed: int) -> Figures:
     """Green requests that the bets need on average, over the least that any test needs."""
+    _say("efficiency")
     alone = replace(settings.rules, cap=math.inf, first=1.0, fine_extra=0.0)
-    harm = {cell: _mean(alone, cell, settings.cell_runs, seed, harm=True) for cell in HARM_CELLS}
-    fine = {cell: _mean(alone, cell, settings.cell_runs, seed, harm=False) for cell in FINE_CELLS}
-    ratios = [mean / harm_bound(cell, HARM_CELL_LEVEL) for cell, mean in harm.items()]
-    fine_ratios = [mean / fine_bound(cell, FINE.threshold) for cell, mean in fine.items()]
+    harm = {cell: _needed(alone, cell, settings.cell_runs, [seed, 0], harm=True) for cell in HARM_CELLS}
+    fine = {cell: _needed(alone, cell, settings.cell_runs, [seed, 5], harm=False) for cell in FINE_CELLS}
+    ratios = [float(np.mean(greens)) / harm_bound(cell) for cell, greens in harm.items()]
+    fine_ratios = [float(np.mean(greens)) / fine_bound(cell) for cell, greens in fine.items()]
+    worst, worst_p95 = planner_errors(harm, alone)
+    draws = np.random.default_rng([seed, 6])
     return {
         "efficiency_geomean": geometric_mean(ratios),
         "efficiency_max": max(ratios),
         "promotion_geomean": geometric_mean(fine_ratios),
         "promotion_max": max(fine_ratios),
+        "planner_worst_error": worst,
+        "planner_worst_error_p95": worst_p95,
+        "labels_mean": labels_needed(draws, settings.fine_runs, cap=math.inf),
+        "labels_mean_capped": labels_needed(draws, settings.fine_runs, cap=settings.rules.cap),
     }
 
 
-HARM_CELL_LEVEL = 20.0
+def _needed(rules: Rules, cell: Cell, runs: int, seed: list[int], *, harm: bool) -> list[int]:
+    draws = np.random.default_rng([*seed, int(cell.base * 1e4), int(cell.k * 100), cell.share])
+    judge = EventCoin(rules if harm else replace(rules, fine_ratio=cell.k))
+    return [green_needed(judge, cell, draws, harm=harm) for _ in range(runs)]
 
 
-def _mean(rules: Rules, cell: Cell, runs: int, seed: int, *, harm: bool) -> float:
-    draws = np.random.default_rng([seed, HARM_CELLS.index(cell) if harm else 100 + FINE_CELLS.index(cell)])
-    at = rules if harm else replace(rules, fine_ratio=cell.k)
-    judge = EventCoin(at)
-    return float(np.mean([green_needed(judge, cell, draws, HARM_CELL_LEVEL, harm=harm) for _ in range(runs)]))
+def broken(settings: Configuration, seed: int) -> Figures:
+    """Judges that are known to be wrong, each of which the measure of validity must find."""
+    judge, runs = EventCoin(settings.rules), settings.false_runs
+    _say("broken judges")
+    (forgets,) = many(
+        judge, EVEN.draw, Truth(), runs=runs, seed=[seed, 7], goals=(HARM,), forget_s=FORGETS_EVERY_S
+    )
+    (by_request,) = many(
+        judge,
+        partial(counted_by_request, stream=EVEN),
+        Truth(),
+        runs=runs,
+        seed=[seed, 8],
+        goals=(HARM,),
+    )
+    scores = {"forgets": forgets.z(0.01), "by_request": by_request.z(0.01)}
+    return {
+        "invalid_judges_caught": sum(z > CAUGHT_Z for z in scores.values()),
+        **{f"invalid_{name}_z": z for name, z in scores.items()},
+    }
+
+
+FORGETS_EVERY_S = 120
+CAUGHT_Z = 6.0
 
 
 def validity(settings: Configuration, seed: int) -> Figures:
@@ -88,10 +123,10 @@ def validity(settings: Configuration, seed: int) -> Figures:
     for place, stream in enumerate(STREAMS):
         _say(f"validity: {stream.name}")
         harm, freeze = many(
-            judge, stream, Truth(), runs=settings.false_runs, seed=[seed, 1, place], goals=(HARM, FREEZE)
+            judge, stream.draw, Truth(), runs=settings.false_runs, seed=[seed, 1, place], goals=(HARM, FREEZE)
         )
         runs = settings.false_runs if stream is EVEN else settings.fine_runs
-        (promoted,) = many(judge, stream, beyond, runs=runs, seed=[seed, 2, place], goals=(FINE,))
+        (promoted,) = many(judge, stream.draw, beyond, runs=runs, seed=[seed, 2, place], goals=(FINE,))
         found |= {
             f"false_rollback_{stream.name}": harm.share,
             f"false_freeze_{stream.name}": freeze.share,
@@ -114,7 +149,7 @@ def delays(settings: Configuration, seed: int) -> Figures:
 
     def seen(stream: Stream, ratio: float, kind: int) -> list[Many]:
         truth, goals = Truth(ratio=ratio), (HARM, FREEZE)
-        return many(judge, stream, truth, runs=settings.delay_runs, seed=[seed, 3, kind], goals=goals)
+        return many(judge, stream.draw, truth, runs=settings.delay_runs, seed=[seed, 3, kind], goals=goals)
 
     _say("delays")
     found: Figures = {}
@@ -138,13 +173,16 @@ def _say(what: str) -> None:
 def run(seed: int, *, quick: bool) -> Report:
     began = time.monotonic()
     settings = configuration(quick=quick)
-    figures = efficiency(settings, seed) | validity(settings, seed) | delays(settings, seed)
+    figures = efficiency(settings, seed) | validity(settings, seed) | broken(settings, seed)
+    figures |= delays(settings, seed)
+    _say("peers")
+    figures |= peer_figures(settings.peer_runs, seed, EVEN, replace(RARE, seconds=EVEN.seconds))
     figures["us_per_tick"] = us_per_tick(EventCoin(settings.rules))
     finite = {name: value for name, value in figures.items() if math.isfinite(value)}
     return Report(
         bench="judge",
         figures=finite,
-        peers={},
+        peers={"argo, flagger, kayenta": "documented rules on the same streams, not run"},
         machine=describe() | {"configuration": configuration_hash(settings)},
         seed=seed,
         seconds=time.monotonic() - began,

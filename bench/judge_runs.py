@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from bench.judge_streams import Seconds, Stream, Truth, ticks
+from bench.judge_streams import Seconds, Truth, ticks
 
 from celadon.domain.evidence import Tally
 from celadon.judge.coin import EventCoin, Worth
@@ -65,7 +65,7 @@ def reached(
 
 def many(
     judge: EventCoin,
-    stream: Stream,
+    draw: Callable[[np.random.Generator, Truth], Seconds],
     truth: Truth,
     *,
     runs: int,
@@ -77,8 +77,9 @@ def many(
     draws = np.random.default_rng(seed)
 
     def once() -> list[float]:
-        seconds: Seconds = stream.draw(draws, truth)
-        return reached(judge, ticks(seconds, truth.share, judge.rules.window_s), goals, forget_s)
+        seconds = draw(draws, truth)
+        steps = ticks(seconds, truth.share, judge.rules.window_s, before=FINE in goals)
+        return reached(judge, steps, goals, forget_s)
 
     return [Many(reached_s=column) for column in zip(*(once() for _ in range(runs)), strict=True)]
 

@@ -132,14 +132,18 @@ STREAMS = (
 """In `users` the drawn units are users with 8 requests each, and each counts once, with its first failure."""
 
 
-def ticks(seconds: Seconds, share: int, window_s: int, *, every: bool = False) -> Iterator[tuple[int, Tally]]:
+def ticks(
+    seconds: Seconds, share: int, window_s: int, *, before: bool = False
+) -> Iterator[tuple[int, Tally]]:
     """The seconds at which the wealth can reach a new high, each with all that came since the one before.
 
-    Those are seconds with an event of green, and the ends of windows. every: all seconds, for bets that an answer
-    without event can raise.
+    Those are seconds with an event of green, and the ends of windows. before: the seconds before an event of green
+    as well, for bets that rise with answers that are no events.
     """
-    total = len(seconds.green)
-    wanted = np.ones(total, bool) if every else seconds.green_events > 0
+    event = seconds.green_events > 0
+    wanted = event.copy()
+    if before:
+        wanted[:-1] |= event[1:]
     wanted[window_s - 1 :: window_s] = True
     wanted[-1] = True
     at = np.flatnonzero(wanted)
@@ -150,3 +154,19 @@ def ticks(seconds: Seconds, share: int, window_s: int, *, every: bool = False) -
     ]
     for at_s, green, green_events, blue, blue_events in zip(at.tolist(), *columns, strict=True):
         yield at_s, Tally(share, green, green_events, blue, blue_events)
+
+
+def counted_by_request(draws: np.random.Generator, truth: Truth, stream: Stream) -> Seconds:
+    """Users who fail for as long as they stay, each failure counted: what a judge must never be given."""
+    requests, pi, staying_s = 8.0, truth.share / 10_000, 30.0
+    users = stream.rate_per_s / requests
+    columns = []
+    for side, failing in ((pi, truth.ratio * stream.base), (1 - pi, stream.base)):
+        events = np.zeros(stream.seconds, np.int64)
+        begins = draws.integers(0, stream.seconds, draws.poisson(users * side * failing * stream.seconds))
+        each = np.repeat(begins, draws.geometric(1 / requests, len(begins)))
+        at = np.minimum(each + draws.exponential(staying_s, len(each)).astype(np.int64), stream.seconds - 1)
+        np.add.at(events, at, 1)
+        calm = draws.poisson(stream.rate_per_s * side * (1 - failing), stream.seconds)
+        columns += [calm + events, events]
+    return Seconds(green=columns[0], green_events=columns[1], blue=columns[2], blue_events=columns[3])

@@ -1,5 +1,7 @@
 """Green beside blue over several metrics: proof, suspicion, and silence where nothing can be known."""
 
+from dataclasses import replace
+
 from celadon.domain.evidence import Ledger, Second, Tally
 from celadon.domain.reason import Code, text
 from celadon.domain.verdict import Fine, Harm, Invalid, Suspected, Unsure
@@ -63,7 +65,7 @@ def test_users_that_can_not_be_told_apart_are_never_a_certainty() -> None:
 
 
 def test_evidence_of_another_judge_is_invalid() -> None:
-    old = Ledger(judge="coin/0", coins=BOTH.begin(0).coins, split=BOTH.begin(0).split)
+    old = replace(BOTH.begin(0), judge="coin/0")
     assert isinstance(BOTH.judge(old).verdict, Invalid)
 
 
@@ -86,3 +88,14 @@ def test_without_events_of_green_the_interval_begins_at_nothing() -> None:
     assert (between.ratio, between.low) == (0.0, 0.0)
     assert between.high is not None
     assert between.high < 1
+
+
+def test_labels_that_come_from_one_side_only_are_no_evidence() -> None:
+    late = Comparison((ERRORS, replace(WRONG, late=True)))
+    ledger = late.begin(0)
+    for at_s in range(120):
+        tallies = {"errors": (Tally(500, 10, 0, 190, 2),), "wrong": (Tally(500, 10, 5, 20, 0),)}
+        ledger = late.add(ledger, Second(at_s=at_s, tallies=tallies))
+    verdict = late.judge(ledger).verdict
+    assert isinstance(verdict, Invalid)
+    assert verdict.because.fields["metric"] == "wrong"

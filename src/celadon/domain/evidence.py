@@ -131,9 +131,13 @@ class Second:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """All coins of one comparison. judge: name and version of what built it. split: the coin on the routing itself."""
+    """All coins of one comparison. judge: name and version of what built it.
+
+    split: the coin on the routing itself. arrivals: by late metric, the coin on which side its labels come from.
+    """
 
     judge: str
     coins: Mapping[str, Coin]
     split: Coin
+    arrivals: Mapping[str, Coin]
     slowness: Slowness | None = None

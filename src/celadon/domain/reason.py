@@ -52,6 +52,7 @@ class Code(StrEnum):
     NOT_PROVED = "not_proved"
     SPLIT_BROKEN = "split_broken"
     UNITS_UNSEEN = "units_unseen"
+    LABELS_UNEVEN = "labels_uneven"
     GREEN_LOST = "green_lost"
     WATCH_DEADLINE = "watch_deadline"
     NOTHING_TO_WATCH = "nothing_to_watch"
@@ -142,6 +143,7 @@ TEXTS: dict[Code, str] = {
     "{green_events} of {green} against blue's {blue_events} of {blue} so far",
     Code.SPLIT_BROKEN: "holding: green got {percent:.2f} % of the requests and {asked_percent:.2f} % was asked for",
     Code.UNITS_UNSEEN: "users stay on their side and can not be told apart, so errors can not be judged by chance",
+    Code.LABELS_UNEVEN: "holding: labels for {metric} do not come alike for both sides",
     Code.GREEN_LOST: "none of green's {wanted} replicas is ready any more",
     Code.WATCH_DEADLINE: "no verdict after {seconds:.0f} s: {why}",
     Code.NOTHING_TO_WATCH: "an earlier revision is live again, and a way back is not watched",

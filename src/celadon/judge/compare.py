@@ -21,6 +21,9 @@ SPLIT_RULES = Rules(
 )
 """The split is judged with every request as an event: two-sided, and uncapped since a router has no bad day."""
 
+NO_WORD = Worth(harm=1.0, suspected=1.0, fine=0.0)
+"""Of a metric whose evidence can not be trusted."""
+
 
 class Units(StrEnum):
     """What was drawn to a side: each request, or users whose keys are known (one event each), or users unseen."""
@@ -35,13 +38,14 @@ class Metric:
     """One kind of event and how it counts.
 
     part: of the money of the bet on harm, all parts together at most 1. required: must be proved fine before green
-    is promoted.
+    is promoted. late: its answers are known only once a label comes, and labels must come alike for both sides.
     """
 
     name: str
     rules: Rules = USUAL
     part: float = 1.0
     required: bool = True
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +119,7 @@ class Comparison:
             judge=NAME,
             coins={name: coin.begin(at_s, before.get(name, (0, 0))) for name, coin in self._coins.items()},
             split=self._split.begin(at_s),
+            arrivals={metric.name: self._split.begin(at_s) for metric in self._metrics if metric.late},
             slowness=self._latency.begin(at_s, durations_before) if self._latency else None,
         )
 
@@ -124,24 +129,38 @@ class Comparison:
         for name, tallies in second.tallies.items():
             for tally in tallies:
                 coins[name] = self._coins[name].add(coins[name], second.at_s, tally)
-        split = ledger.split
-        for share, green, _, blue, _ in second.tallies.get(self._metrics[0].name, ()):
-            split = self._split.add(split, second.at_s, Tally(share, green, green, blue, blue))
+        split = self._drawn(ledger.split, second, self._metrics[0].name)
+        arrivals = {name: self._drawn(coin, second, name) for name, coin in ledger.arrivals.items()}
         slowness = ledger.slowness
         if self._latency and slowness:
             for durations in second.durations:
                 slowness = self._latency.add(slowness, second.at_s, durations)
-        return Ledger(judge=ledger.judge, coins=coins, split=split, slowness=slowness)
+        return Ledger(judge=ledger.judge, coins=coins, split=split, arrivals=arrivals, slowness=slowness)
+
+    def _drawn(self, coin: Coin, second: Second, name: str) -> Coin:
+        """The coin on which side answers came from: there, every one is an event."""
+        for share, green, _, blue, _ in second.tallies.get(name, ()):
+            coin = self._split.add(coin, second.at_s, Tally(share, green, green, blue, blue))
+        return coin
 
     def judge(self, ledger: Ledger) -> Judged:
         """What the ledger says now, with everything that people are shown of it."""
-        findings = tuple(self._finding(metric, ledger.coins[metric.name]) for metric in self._metrics)
+        uneven = {
+            name
+            for name, coin in ledger.arrivals.items()
+            if self._split.worth(coin).suspected >= self._levels.split
+        }
+        findings = tuple(
+            self._finding(metric, ledger.coins[metric.name], uneven=metric.name in uneven)
+            for metric in self._metrics
+        )
         findings += self._slow(ledger)
         split = self._split.worth(ledger.split).suspected
-        return Judged(verdict=self._verdict(ledger, findings, split), findings=findings, split=split)
+        return Judged(verdict=self._verdict(ledger, findings, split, uneven), findings=findings, split=split)
 
-    def _finding(self, metric: Metric, coin: Coin) -> Finding:
+    def _finding(self, metric: Metric, coin: Coin, *, uneven: bool) -> Finding:
         worth, seen = self._coins[metric.name].worth(coin), totals(coin)
+        worth = NO_WORD if uneven else worth
         return Finding(
             metric=metric.name,
             counts=summed(seen),
@@ -165,7 +184,9 @@ class Comparison:
             ),
         )
 
-    def _verdict(self, ledger: Ledger, findings: tuple[Finding, ...], split: float) -> Judgement:
+    def _verdict(
+        self, ledger: Ledger, findings: tuple[Finding, ...], split: float, uneven: set[str]
+    ) -> Judgement:
         levels = self._levels
         if ledger.judge != NAME:
             why = f"it was built by {ledger.judge} and not by {NAME}"
@@ -178,6 +199,8 @@ class Comparison:
             return Harm(because=self._blame(Code.HARM_PROVED, findings, suspected=False))
         if self._together(findings, suspected=True) >= levels.suspected:
             return Suspected(because=self._blame(Code.HARM_SUSPECTED, findings, suspected=True))
+        if uneven:
+            return Invalid(because=because(Code.LABELS_UNEVEN, metric=min(uneven)))
         required = [finding for finding in findings if finding.metric in self._required]
         waiting = [finding for finding in required if finding.worth.fine < levels.fine]
         if required and not waiting:

@@ -23,6 +23,7 @@ from bench.judge_grid import (
     labels_needed,
     planner_errors,
 )
+from bench.judge_latency import LATENCY, Service, hindsight, latency_figures
 from bench.judge_peers import peer_figures
 from bench.judge_runs import FINE, FREEZE, HARM, Many, many, us_per_tick
 from bench.judge_streams import STREAMS, Stream, Truth, counted_by_request
@@ -30,6 +31,7 @@ from bench.machine import describe
 from bench.report import Report, configuration_hash
 
 from celadon.judge.coin import EventCoin
+from celadon.judge.latency import LatencyRules
 from celadon.judge.odds import Rules
 
 EVEN, RARE = STREAMS[0], STREAMS[-1]
@@ -42,6 +44,7 @@ class Configuration:
     """Everything that a figure depends on."""
 
     rules: Rules
+    latency: LatencyRules
     cell_runs: int
     false_runs: int
     fine_runs: int
@@ -52,6 +55,7 @@ class Configuration:
 def configuration(*, quick: bool) -> Configuration:
     return Configuration(
         rules=Rules(),
+        latency=LATENCY,
         cell_runs=20 if quick else 20_000,
         false_runs=10 if quick else 20_000,
         fine_runs=10 if quick else 2_000,
@@ -103,7 +107,13 @@ def broken(settings: Configuration, seed: int) -> Figures:
         seed=[seed, 8],
         goals=(HARM,),
     )
-    scores = {"forgets": forgets.z(0.01), "by_request": by_request.z(0.01)}
+    slower = EventCoin(LATENCY.slower)
+    looks_back = hindsight(slower, Service(rate_per_s=10), settings.fine_runs, [seed, 9])
+    scores = {
+        "forgets": forgets.z(0.01),
+        "by_request": by_request.z(0.01),
+        "hindsight": looks_back.z(0.01),
+    }
     return {
         "invalid_judges_caught": sum(z > CAUGHT_Z for z in scores.values()),
         **{f"invalid_{name}_z": z for name, z in scores.items()},
@@ -175,6 +185,8 @@ def run(seed: int, *, quick: bool) -> Report:
     settings = configuration(quick=quick)
     figures = efficiency(settings, seed) | validity(settings, seed) | broken(settings, seed)
     figures |= delays(settings, seed)
+    _say("latency")
+    figures |= latency_figures(settings.fine_runs, seed)
     _say("peers")
     figures |= peer_figures(settings.peer_runs, seed, EVEN, replace(RARE, seconds=EVEN.seconds))
     figures["us_per_tick"] = us_per_tick(EventCoin(settings.rules))

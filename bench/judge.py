@@ -96,9 +96,7 @@ def broken(settings: Configuration, seed: int) -> Figures:
     """Judges that are known to be wrong, each of which the measure of validity must find."""
     judge, runs = EventCoin(settings.rules), settings.false_runs
     _say("broken judges")
-    (forgets,) = many(
-        judge, EVEN.draw, Truth(), runs=runs, seed=[seed, 7], goals=(HARM,), forget_s=FORGETS_EVERY_S
-    )
+    (forgets,) = many(judge, EVEN.draw, Truth(), runs=runs, seed=[seed, 7], goals=(HARM,), forgets=True)
     (by_request,) = many(
         judge,
         partial(counted_by_request, stream=EVEN),
@@ -120,7 +118,6 @@ def broken(settings: Configuration, seed: int) -> Figures:
     }
 
 
-FORGETS_EVERY_S = 120
 CAUGHT_Z = 6.0
 
 

@@ -45,14 +45,16 @@ class Many:
 
 
 def reached(
-    judge: EventCoin, steps: Iterable[tuple[int, Tally]], goals: Sequence[Goal], forget_s: int | None = None
+    judge: EventCoin, steps: Iterable[tuple[int, Tally]], goals: Sequence[Goal], *, forgets: bool = False
 ) -> list[float]:
-    """The second after which each goal was first reached. forget_s: a broken judge that loses its memory so often."""
+    """The second after which each goal was first reached.
+
+    forgets: a broken judge that starts anew after a crash, and crashes at a window's end while it has lost money.
+    """
     coin, found = judge.begin(0), [math.inf] * len(goals)
-    began_s = 0
     for at_s, tally in steps:
-        if forget_s and at_s - began_s >= forget_s:
-            coin, began_s = judge.begin(at_s), at_s
+        if forgets and at_s // judge.rules.window_s > coin.closed.window and judge.worth(coin).harm < 1:
+            coin = judge.begin(at_s)
         coin = judge.add(coin, at_s, tally)
         worth = judge.worth(coin)
         for place, goal in enumerate(goals):
@@ -71,7 +73,7 @@ def many(
     runs: int,
     seed: Sequence[int],
     goals: Sequence[Goal],
-    forget_s: int | None = None,
+    forgets: bool = False,
 ) -> list[Many]:
     """For each goal, when it was reached in so many runs."""
     draws = np.random.default_rng(seed)
@@ -79,7 +81,7 @@ def many(
     def once() -> list[float]:
         seconds = draw(draws, truth)
         steps = ticks(seconds, truth.share, judge.rules.window_s, before=FINE in goals)
-        return reached(judge, steps, goals, forget_s)
+        return reached(judge, steps, goals, forgets=forgets)
 
     return [Many(reached_s=column) for column in zip(*(once() for _ in range(runs)), strict=True)]
 

@@ -99,3 +99,17 @@ def test_labels_that_come_from_one_side_only_are_no_evidence() -> None:
     verdict = late.judge(ledger).verdict
     assert isinstance(verdict, Invalid)
     assert verdict.because.fields["metric"] == "wrong"
+
+
+def test_a_blue_that_differs_from_its_own_control_is_no_measure() -> None:
+    ledger = BOTH.begin(0)
+    for at_s in range(120):
+        second = Second(
+            at_s=at_s,
+            tallies={"errors": (Tally(500, 10, 2, 190, 2),)},
+            placebo=(Tally(500, 10, 2, 180, 0),),
+        )
+        ledger = BOTH.add(ledger, second)
+    verdict = BOTH.judge(ledger).verdict
+    assert isinstance(verdict, Invalid)
+    assert verdict.because.code is Code.PLACEBO_FIRED

@@ -122,22 +122,27 @@ class Slowness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Second:
-    """What one second brought, by metric. at_s: whole seconds on the clock of the source, never falling."""
+    """What one second brought, by metric. at_s: whole seconds on the clock of the source, never falling.
+
+    placebo: blue's control in the place of green and the rest of blue in that of blue, by the first metric.
+    """
 
     at_s: int
     tallies: Mapping[str, tuple[Tally, ...]]
     durations: tuple[Durations, ...] = ()
+    placebo: tuple[Tally, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """All coins of one comparison. judge: name and version of what built it.
 
-    split: the coin on the routing itself. arrivals: by late metric, the coin on which side its labels come from.
+    split: the coin on the routing itself. placebo: blue against its own control. arrivals: by late metric, the coin on which side its labels come from.
     """
 
     judge: str
     coins: Mapping[str, Coin]
     split: Coin
+    placebo: Coin
     arrivals: Mapping[str, Coin]
     slowness: Slowness | None = None

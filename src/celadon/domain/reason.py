@@ -53,6 +53,7 @@ class Code(StrEnum):
     SPLIT_BROKEN = "split_broken"
     UNITS_UNSEEN = "units_unseen"
     LABELS_UNEVEN = "labels_uneven"
+    PLACEBO_FIRED = "placebo_fired"
     GREEN_LOST = "green_lost"
     WATCH_DEADLINE = "watch_deadline"
     NOTHING_TO_WATCH = "nothing_to_watch"
@@ -144,6 +145,8 @@ TEXTS: dict[Code, str] = {
     Code.SPLIT_BROKEN: "holding: green got {percent:.2f} % of the requests and {asked_percent:.2f} % was asked for",
     Code.UNITS_UNSEEN: "users stay on their side and can not be told apart, so errors can not be judged by chance",
     Code.LABELS_UNEVEN: "holding: labels for {metric} do not come alike for both sides",
+    Code.PLACEBO_FIRED: "holding: two halves of blue differ as if one were worse, "
+    "{green_events} of {green} against {blue_events} of {blue}, so chance is not all that is at work",
     Code.GREEN_LOST: "none of green's {wanted} replicas is ready any more",
     Code.WATCH_DEADLINE: "no verdict after {seconds:.0f} s: {why}",
     Code.NOTHING_TO_WATCH: "an earlier revision is live again, and a way back is not watched",

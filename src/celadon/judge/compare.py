@@ -119,6 +119,7 @@ class Comparison:
             judge=NAME,
             coins={name: coin.begin(at_s, before.get(name, (0, 0))) for name, coin in self._coins.items()},
             split=self._split.begin(at_s),
+            placebo=self._coins[self._metrics[0].name].begin(at_s),
             arrivals={metric.name: self._split.begin(at_s) for metric in self._metrics if metric.late},
             slowness=self._latency.begin(at_s, durations_before) if self._latency else None,
         )
@@ -131,11 +132,20 @@ class Comparison:
                 coins[name] = self._coins[name].add(coins[name], second.at_s, tally)
         split = self._drawn(ledger.split, second, self._metrics[0].name)
         arrivals = {name: self._drawn(coin, second, name) for name, coin in ledger.arrivals.items()}
-        slowness = ledger.slowness
+        placebo, slowness = ledger.placebo, ledger.slowness
+        for tally in second.placebo:
+            placebo = self._coins[self._metrics[0].name].add(placebo, second.at_s, tally)
         if self._latency and slowness:
             for durations in second.durations:
                 slowness = self._latency.add(slowness, second.at_s, durations)
-        return Ledger(judge=ledger.judge, coins=coins, split=split, arrivals=arrivals, slowness=slowness)
+        return Ledger(
+            judge=ledger.judge,
+            coins=coins,
+            split=split,
+            placebo=placebo,
+            arrivals=arrivals,
+            slowness=slowness,
+        )
 
     def _drawn(self, coin: Coin, second: Second, name: str) -> Coin:
         """The coin on which side answers came from: there, every one is an event."""
@@ -193,6 +203,9 @@ class Comparison:
             return Invalid(because=because(Code.SAMPLES_BROKEN, why=why))
         if split >= levels.split:
             return Invalid(because=_split_reason(ledger.split, split))
+        placebo = self._coins[self._metrics[0].name].worth(ledger.placebo).harm
+        if placebo >= levels.suspected:
+            return Invalid(because=because(Code.PLACEBO_FIRED, **_counts(summed(totals(ledger.placebo)))))
         if self._units is Units.UNSEEN:
             return Unsure(because=because(Code.UNITS_UNSEEN))
         if self._together(findings, suspected=False) >= levels.harm:
@@ -226,13 +239,19 @@ def _fields(finding: Finding) -> dict[str, str | int | float | None]:
     counts, between = finding.counts, finding.interval
     return {
         "metric": finding.metric,
+        **_counts(counts),
+        "ratio": "unknown" if between.ratio is None else f"{between.ratio:.2g}",
+        "low": f"{between.low:.2g}",
+        "high": "unknown" if between.high is None else f"{between.high:.2g}",
+    }
+
+
+def _counts(counts: Tally) -> dict[str, int]:
+    return {
         "green_events": counts.green_events,
         "green": counts.green,
         "blue_events": counts.blue_events,
         "blue": counts.blue,
-        "ratio": "unknown" if between.ratio is None else f"{between.ratio:.2g}",
-        "low": f"{between.low:.2g}",
-        "high": "unknown" if between.high is None else f"{between.high:.2g}",
     }
 
 

@@ -67,7 +67,7 @@ def configuration(*, quick: bool) -> Configuration:
 def efficiency(settings: Configuration, seed: int) -> Figures:
     """Green requests that the bets need on average, over the least that any test needs."""
     _say("efficiency")
-    alone = replace(settings.rules, cap=math.inf, first=1.0, fine_extra=0.0)
+    alone = replace(settings.rules, cap=math.inf, fine_cap=math.inf, first=1.0, fine_extra=0.0)
     harm = {cell: _needed(alone, cell, settings.cell_runs, [seed, 0], harm=True) for cell in HARM_CELLS}
     fine = {cell: _needed(alone, cell, settings.cell_runs, [seed, 5], harm=False) for cell in FINE_CELLS}
     ratios = [float(np.mean(greens)) / harm_bound(cell) for cell, greens in harm.items()]

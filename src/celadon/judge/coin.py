@@ -76,7 +76,7 @@ class EventCoin:
             suspected += free * factor
             harm += capped * (factor if factor < cap else cap)  # noqa: FURB136, twice as fast as min
         (factor,) = self._factors(coin, harm=False)
-        return Worth(harm, suspected, closed.fine.capped[0] * min(cap, factor))
+        return Worth(harm, suspected, closed.fine.capped[0] * min(self.rules.fine_cap, factor))
 
     def odds(self, share: int, base: float, *, harm: bool) -> tuple[Odds, ...]:
         """The odds of every alternative, worked out once."""
@@ -113,7 +113,7 @@ class EventCoin:
             since=closed.since,
             window=window,
             harm=_settle(rules.cap, closed.harm, self._factors(coin, harm=True), fresh),
-            fine=_settle(rules.cap, closed.fine, self._factors(coin, harm=False), 0.0),
+            fine=_settle(rules.fine_cap, closed.fine, self._factors(coin, harm=False), 0.0),
             past=past,
             base=_guess(sum(t.blue for t in past), sum(t.blue_events for t in past)) or closed.base,
             copies=copies,

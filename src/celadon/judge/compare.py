@@ -17,7 +17,12 @@ NAME = "coin/1"
 LATENCY = "latency"
 USUAL = Rules()
 SPLIT_RULES = Rules(
-    ratios=(0.5, 0.8, 0.9, 1.1, 1.25, 2.0), cap=math.inf, first=1.0, fine_extra=0.0, whole_from=1.0
+    ratios=(0.5, 0.8, 0.9, 1.1, 1.25, 2.0),
+    cap=math.inf,
+    fine_cap=math.inf,
+    first=1.0,
+    fine_extra=0.0,
+    whole_from=1.0,
 )
 """The split is judged with every request as an event: two-sided, and uncapped since a router has no bad day."""
 

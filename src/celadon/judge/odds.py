@@ -22,7 +22,8 @@ class Rules:
     harm means more than `harm_ratio` times blue's share of events plus `harm_extra`; fine means less than
     `fine_ratio` times it plus `fine_extra`. ratios: the alternatives between which the bet on harm is spread.
     window_s: the longest transient of one replica that is excused: no window multiplies the money by more than
-    `cap`. copy_s: a fresh bet starts so often; first: part of the money that the first one has (1 for no others).
+    `cap`, or the bet on fine by more than `fine_cap`: a bad moment of one of blue's replicas speaks for green, and
+    may speak less loudly. copy_s: a fresh bet starts so often; first: part of the money that the first one has (1 for no others).
     From `whole_from` on, answers without event are counted too.
     """
 
@@ -33,6 +34,7 @@ class Rules:
     ratios: tuple[float, ...] = (1.4, 1.9, 2.8, 5.0, 12.0)
     window_s: int = 10
     cap: float = 3.0
+    fine_cap: float = 2.0
     copy_s: int = 300
     first: float = 0.7
     whole_from: float = 0.02

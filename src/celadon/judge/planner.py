@@ -74,7 +74,7 @@ def prospect(
     looks = (_outlook(rules, traffic, ratio, levels[0] / part) for ratio in ratios)
     harm = tuple(look for look in looks if look is not None)
     fine = fine_forecast(rules, traffic, levels[1])
-    fine_s = _at_least(fine.seconds(traffic), _floor_s(rules, levels[1])) if fine else None
+    fine_s = _at_least(fine.seconds(traffic), _floor_s(rules, rules.fine_cap, levels[1])) if fine else None
     sees = len(harm) > 0 and harm[-1].seconds.p95 <= deadline_s
     return Prospect(
         harm=harm, fine_s=fine_s, decides=sees and fine_s is not None and fine_s.p95 <= deadline_s
@@ -102,7 +102,7 @@ def _outlook(rules: Rules, traffic: Traffic, ratio: float, level: float) -> Outl
     green = harm_forecast(rules, traffic, ratio, level)
     if green is None:
         return None
-    seconds = _at_least(green.seconds(traffic), _floor_s(rules, level))
+    seconds = _at_least(green.seconds(traffic), _floor_s(rules, rules.cap, level))
     more = traffic.rate_per_s * traffic.share / 10_000 * (min(ratio * traffic.base, 1.0) - traffic.base)
     return Outlook(
         ratio=ratio,
@@ -111,11 +111,11 @@ def _outlook(rules: Rules, traffic: Traffic, ratio: float, level: float) -> Outl
     )
 
 
-def _floor_s(rules: Rules, level: float) -> float:
+def _floor_s(rules: Rules, cap: float, level: float) -> float:
     """No decision comes before so many windows have each multiplied the money by the cap."""
-    if math.isinf(rules.cap):
+    if math.isinf(cap):
         return 0.0
-    return (math.ceil(math.log(level) / math.log(rules.cap)) - 1) * rules.window_s
+    return (math.ceil(math.log(level) / math.log(cap)) - 1) * rules.window_s
 
 
 def _at_least(seconds: Forecast, floor_s: float) -> Forecast:

@@ -1,6 +1,7 @@
 """Envoy's own judgement of a structure before it is tried: `--mode validate` on the static rendering."""
 
 import asyncio
+import contextlib
 import errno
 import json
 import os
@@ -18,6 +19,8 @@ from celadon.traffic.envoy.render import static
 from celadon.traffic.envoy.snapshot import Snapshot
 
 VALIDATE_S = 20.0
+POLITE = 10
+"""The niceness of a proof: it is a tenth of a second of work that callers on a busy machine should not wait for."""
 
 
 @dataclass(slots=True)
@@ -77,6 +80,8 @@ async def objection(envoy: Path, folder: Path, snapshot: Snapshot) -> str | None
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
         )
+        with contextlib.suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, process.pid, POLITE)
         try:
             async with asyncio.timeout(VALIDATE_S):
                 _, said = await process.communicate()

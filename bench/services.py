@@ -19,7 +19,7 @@ from bench.exchanges import Traffic, faults, lost, send_lag_ms_p99
 from bench.generator import Demand, Generator
 from bench.machine import Cores, cores, describe, on_core, read_quiet
 from bench.process_cost import cpu_percent, rss_mib
-from bench.processes import free_port, wait_until
+from bench.processes import free_ports, wait_until
 from bench.report import Report, configuration_hash
 from bench.rounds import interleaved
 from bench.services_figures import Cost, Outcome, Stretches, figures_of, others_ms_p99
@@ -70,7 +70,8 @@ class Fleet:
         self.home = home
         self.names = [f"s{number:02}" for number in range(settings.services)]
         self._settings = settings
-        self._ports = {name: (free_port(), free_port()) for name in self.names}
+        ports = iter(free_ports(2 * len(self.names)))
+        self._ports = {name: (next(ports), next(ports)) for name in self.names}
 
     @property
     def ports(self) -> list[int]:

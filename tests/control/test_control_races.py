@@ -1,40 +1,20 @@
 """Commands that arrive between any two ticks, and a world that is not as it was: nothing may hang or be lost."""
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from control_world import Character, World
+from control_asked import ask, deploy
+from control_world import World
 from release_given import BLUE, GREEN, ROUTE, SERVICE, THIRD, settings
 
 from celadon.control import accept
 from celadon.control.engine import Engine
-from celadon.domain.command import Abort, Asked, Command, Deploy, Pause, Promote, Remove, Rollback
+from celadon.domain.command import Abort, Asked, Deploy, Pause, Promote, Remove, Rollback
 from celadon.domain.facts import ReplicaState
 from celadon.domain.problem import ProblemsError
 from celadon.domain.release import Phase
 from celadon.domain.revision import Revision
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(folder=tmp_path, service=SERVICE)
-    for revision in (BLUE, GREEN, THIRD):
-        made.characters[revision.id] = Character()
-    yield made
-    made.journal.close()
-
-
-def ask(world: World, command: Command) -> None:
-    world.journal.ask(SERVICE, command, world.at)
-
-
-def deploy(world: World, what: Revision, **given: object) -> str:
-    release = f"fraud-{world.memory.releases_asked + 1}"
-    ask(world, Deploy(release=release, revision=what, settings=settings(**given)))
-    return release
 
 
 def until(world: World, phase: Phase) -> None:

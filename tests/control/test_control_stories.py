@@ -1,36 +1,17 @@
 """Stories of the loop: a deploy in, the whole tick with its real journal, and what callers and people saw."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from control_asked import ask, deploy
 from control_world import Character, World
 from release_given import BLUE, GREEN, SERVICE, THIRD, settings
 
-from celadon.domain.command import Abort, Command, Deploy, Pause, Promote, Remove, Resume, Rollback
+from celadon.domain.command import Abort, Deploy, Pause, Promote, Remove, Resume, Rollback
 from celadon.domain.release import Cause, Outcome, Phase
-from celadon.domain.revision import Revision
 from celadon.domain.spec import OnDeadline
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(folder=tmp_path, service=SERVICE)
-    for revision in (BLUE, GREEN, THIRD):
-        made.characters[revision.id] = Character()
-    yield made
-    made.journal.close()
-
-
-def ask(world: World, command: Command) -> None:
-    world.journal.ask(SERVICE, command, world.at)
-
-
-def deploy(world: World, what: Revision, **given: object) -> str:
-    release = f"fraud-{world.memory.releases_asked + 1}"
-    ask(world, Deploy(release=release, revision=what, settings=settings(**given)))
-    return release
 
 
 def bring_up(world: World, **given: object) -> None:

@@ -26,25 +26,25 @@ def preparing(memory: Memory, release: Release, seen: Seen) -> Step:
     for source in sources:
         if source is not None and source.state is SourceState.FAILED and source.lasting:
             why = because(Code.SOURCE_BROKEN, why=source.why)
-            return _back(memory, release, why, Cause.VERDICT, seen)
+            return back(memory, release, why, Cause.VERDICT, seen)
     wanted, ready = _wanted(release), seen.facts.ready(release.green)
     stands = ready >= wanted
     if not all(source is not None and _verified(source, release, stands=stands) for source in sources):
         failed = next((s for s in sources if s is not None and s.state is SourceState.FAILED), None)
         if _late(release, release.plan.prepare_s, seen):
             why = because(Code.SOURCE_UNREACHABLE, why=failed.why if failed else "it took too long")
-            return _back(memory, release, why, Cause.WORLD, seen)
+            return back(memory, release, why, Cause.WORLD, seen)
         return _wait(memory, because(Code.FETCHING, green=release.green))
     hopeless = next((r for r in seen.facts.of(release.green) if _hopeless(r, memory, release)), None)
     if hopeless is not None:
         why, cause = _start_failed(hopeless)
-        return _back(memory, release, why, cause, seen)
+        return back(memory, release, why, cause, seen)
     if stands and seen.replicas_fresh:
         why = because(Code.GREEN_READY, wanted=wanted)
         return Step(memory=_to(memory, release, Phase.PROVING, why, seen), because=why)
     if _late(release, release.plan.prepare_s, seen):
         cause = Cause.VERDICT if seen.replicas_fresh else Cause.WORLD
-        return _back(memory, release, _never_ready(release, ready, wanted, seen), cause, seen)
+        return back(memory, release, _never_ready(release, ready, wanted, seen), cause, seen)
     return _wait(memory, because(Code.STARTING, ready=ready, wanted=wanted))
 
 
@@ -58,10 +58,10 @@ def proving(memory: Memory, release: Release, seen: Seen) -> Step:
         return forward(memory, release, seen)
     refused = seen.refused(routes=routes(memory, seen.facts), preview=release.green, since=release.began_at)
     if refused is not None:
-        return _back(memory, release, because(Code.ROUTE_REFUSED, why=refused.why), Cause.WORLD, seen)
+        return back(memory, release, because(Code.ROUTE_REFUSED, why=refused.why), Cause.WORLD, seen)
     if seen.replicas_fresh and seen.facts.ready(release.green) == 0:
         why = because(Code.GREEN_LOST, wanted=_wanted(release))
-        return _back(memory, release, why, Cause.VERDICT, seen)
+        return back(memory, release, why, Cause.VERDICT, seen)
     proof = seen.facts.proof
     if proof is not None and (proof.revision, proof.golden or "") == (release.green, golden):
         if proof.state is ProofState.PASSED:
@@ -75,12 +75,12 @@ def proving(memory: Memory, release: Release, seen: Seen) -> Step:
                 asked=proof.asked,
                 first=f"{first.name}: {first.found}",
             )
-            return _back(memory, release, why, Cause.VERDICT, seen)
+            return back(memory, release, why, Cause.VERDICT, seen)
         if proof.state is ProofState.FAILED:
-            return _back(memory, release, because(Code.PROOF_FAULT, why=proof.fault), Cause.WORLD, seen)
+            return back(memory, release, because(Code.PROOF_FAULT, why=proof.fault), Cause.WORLD, seen)
     if _late(release, release.plan.prove_s, seen):
         why = because(Code.PROOF_TIMEOUT, seconds=release.plan.prove_s)
-        return _back(memory, release, why, Cause.VERDICT, seen)
+        return back(memory, release, why, Cause.VERDICT, seen)
     return _wait(memory, because(Code.PROOF_RUNNING))
 
 
@@ -112,11 +112,11 @@ def _wait_for_green(memory: Memory, release: Release, seen: Seen) -> Step:
     hopeless = next((r for r in replicas if _hopeless(r, memory, release)), None)
     if hopeless is not None:
         why, cause = _start_failed(hopeless)
-        return _back(memory, release, why, cause, seen)
+        return back(memory, release, why, cause, seen)
     since = max((replica.since for replica in replicas), default=release.entered_at)
     if seen.replicas_fresh and seen.now.wall > max(since, release.entered_at) + release.plan.prepare_s:
         why = because(Code.GREEN_LOST, wanted=_wanted(release))
-        return _back(memory, release, why, Cause.VERDICT, seen)
+        return back(memory, release, why, Cause.VERDICT, seen)
     return _wait(
         memory, because(Code.STARTING, ready=seen.facts.ready(release.green), wanted=_wanted(release))
     )
@@ -184,6 +184,7 @@ def _to(memory: Memory, release: Release, phase: Phase, why: Reason, seen: Seen)
     return replace(memory, release=enter(release, phase, why, seen.now.wall))
 
 
-def _back(memory: Memory, release: Release, why: Reason, cause: Cause, seen: Seen) -> Step:
+def back(memory: Memory, release: Release, why: Reason, cause: Cause, seen: Seen) -> Step:
+    """Turn back for good, as a step of this tick."""
     after, why = roll_back(memory, release, why, cause, seen.now.wall)
     return Step(memory=after, because=why)

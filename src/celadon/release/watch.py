@@ -8,9 +8,9 @@ from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Cause, Outcome, Phase, Release
 from celadon.domain.spec import OnDeadline
 from celadon.domain.verdict import Fine, Harm
-from celadon.release.end import end, roll_back
+from celadon.release.end import end
 from celadon.release.phases import enter
-from celadon.release.prepare import forward
+from celadon.release.prepare import back, forward
 from celadon.release.split import can_return, routes
 from celadon.release.step import Seen, Step
 
@@ -24,12 +24,12 @@ def moving(memory: Memory, release: Release, seen: Seen) -> Step:
         return Step(memory=replace(memory, release=watching), because=why)
     refused = seen.refused(routes=asked, preview=release.green, since=release.began_at)
     if refused is not None:
-        return _back(memory, release, because(Code.ROUTE_REFUSED, why=refused.why), Cause.WORLD, seen)
+        return back(memory, release, because(Code.ROUTE_REFUSED, why=refused.why), Cause.WORLD, seen)
     if _green_lost(release, seen) and release.blue is not None:
-        return _back(memory, release, _lost(release), Cause.VERDICT, seen)
+        return back(memory, release, _lost(release), Cause.VERDICT, seen)
     if seen.now.wall > release.entered_at + release.plan.prove_s:
         why = because(Code.ROUTE_UNCONFIRMED, seconds=release.plan.prove_s)
-        return _back(memory, release, why, Cause.WORLD, seen)
+        return back(memory, release, why, Cause.WORLD, seen)
     return Step(memory=memory, because=because(Code.ROUTE_PENDING))
 
 
@@ -42,7 +42,7 @@ def watching(memory: Memory, release: Release, seen: Seen) -> Step:
         return _onward(memory, release, because(code), seen)
     verdict, harm = seen.verdict, against(release, seen)
     if harm is not None:
-        return _back(memory, release, harm, Cause.VERDICT, seen)
+        return back(memory, release, harm, Cause.VERDICT, seen)
     if release.paused:
         return Step(memory=memory, because=because(Code.PAUSED))
     in_force = seen.confirmed(routes(memory, seen.facts))
@@ -109,7 +109,7 @@ def _undecided(memory: Memory, release: Release, why: Reason, seen: Seen) -> Ste
         return Step(memory=memory, because=why)
     ended = because(Code.WATCH_DEADLINE, seconds=release.plan.watch_deadline_s, why=text(why))
     if release.plan.on_deadline is OnDeadline.ROLLBACK and release.blue is not None:
-        return _back(memory, release, ended, Cause.DEADLINE, seen)
+        return back(memory, release, ended, Cause.DEADLINE, seen)
     holding = enter(release, Phase.HOLDING, ended, seen.now.wall)
     return Step(memory=replace(memory, release=holding), because=ended)
 
@@ -121,8 +121,3 @@ def _green_lost(release: Release, seen: Seen) -> bool:
 def _lost(release: Release) -> Reason:
     replicas = release.settings.replicas
     return because(Code.GREEN_LOST, wanted=replicas.wanted)
-
-
-def _back(memory: Memory, release: Release, why: Reason, cause: Cause, seen: Seen) -> Step:
-    after, why = roll_back(memory, release, why, cause, seen.now.wall)
-    return Step(memory=after, because=why)

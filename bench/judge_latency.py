@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from bench.judge_runs import Many
 
-from celadon.domain.evidence import Buckets, Durations, Tally
+from celadon.domain.durations import FIRST_US, GROWTH, Buckets
+from celadon.domain.evidence import Durations, Tally
 from celadon.judge.coin import EventCoin
-from celadon.judge.latency import FIRST_US, GROWTH, LatencyCoins, LatencyRules, quantile
+from celadon.judge.latency import LatencyCoins, LatencyRules, quantile
 
 LATENCY = LatencyRules()
 

@@ -9,7 +9,8 @@ import numpy as np
 from bench.judge_streams import Seconds, Truth, ticks
 
 from celadon.domain.evidence import Tally
-from celadon.judge.coin import EventCoin, Worth
+from celadon.domain.verdict import Worth
+from celadon.judge.coin import EventCoin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,10 @@
 """Streams on which judges of others are known to have said pass: none of them may be called fine."""
 
+from celadon.domain.durations import bucket
 from celadon.domain.evidence import Durations, Second, Tally
 from celadon.domain.verdict import Fine, Harm, Suspected
 from celadon.judge.compare import Comparison, Metric
-from celadon.judge.latency import LatencyRules, bucket
+from celadon.judge.latency import LatencyRules
 
 ERRORS = Comparison((Metric(name="errors"),))
 LATENCY = Comparison((Metric(name="errors", part=0.5),), latency=LatencyRules(part=0.5, required=True))

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from celadon.domain.durations import bucket, end_us
 from celadon.domain.evidence import Durations, Second, Slowness, Tally
 from celadon.domain.verdict import Fine, Harm
 from celadon.judge.compare import Comparison, Metric
-from celadon.judge.latency import LatencyCoins, LatencyRules, bucket, end_us, quantile
+from celadon.judge.latency import LatencyCoins, LatencyRules, quantile
 from celadon.store.codec import decode, encode
 
 JUDGE = LatencyCoins(LatencyRules())

@@ -13,7 +13,7 @@ from celadon.domain.memory import Memory
 from celadon.domain.plan import FULL
 from celadon.domain.reason import Code, because, text
 from celadon.domain.release import Outcome, Phase
-from celadon.domain.verdict import Fine, Harm, Invalid, Unsure, Verdict
+from celadon.domain.verdict import Fine, Harm, Invalid, Judged, Unsure, Verdict
 from celadon.release.decide import Choice, decide
 from celadon.release.phases import NEXT
 from celadon.release.split import routes
@@ -64,6 +64,10 @@ steps = st.builds(
 )
 
 
+def judged(verdict: Verdict | None) -> Judged | None:
+    return Judged(verdict=verdict) if verdict is not None else None
+
+
 def walk(memory: Memory, path: list[Step]) -> list[tuple[Memory, Facts, Step, Choice]]:
     told, at = [], 1000.0
     for step in path:
@@ -71,7 +75,11 @@ def walk(memory: Memory, path: list[Step]) -> list[tuple[Memory, Facts, Step, Ch
         memory = command(memory, step)
         seen = look(memory, step, at)
         choice = decide(
-            memory, seen, step.verdict, Headroom(ready=0, needed=2), Now(wall=at, elapsed_s=step.passes_s)
+            memory,
+            seen,
+            judged(step.verdict),
+            Headroom(ready=0, needed=2),
+            Now(wall=at, elapsed_s=step.passes_s),
         )
         told.append((memory, seen, step, choice))
         left = tuple(c for c in choice.memory.commands if c.seq not in choice.handled)
@@ -212,7 +220,7 @@ def test_a_phase_moves_only_along_its_table_also_when_the_service_is_removed(
             continue
         removed = replace(before, commands=(Asked(seq=before.seq, at=0.0, command=Remove()),))
         after = decide(
-            removed, seen, step.verdict, Headroom(ready=0, needed=2), Now(wall=seen.at, elapsed_s=0.0)
+            removed, seen, judged(step.verdict), Headroom(ready=0, needed=2), Now(wall=seen.at, elapsed_s=0.0)
         ).memory
         assert after.release is None
         assert after.last is not None

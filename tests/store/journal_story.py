@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from celadon.domain.command import Abort, Deploy, Pause, Promote, Remove, Resume, Rollback
-from celadon.domain.goal import Arm, Goal, Match, Mirror, Part, ReplicaSet, Route, Stamp
+from celadon.domain.draw import Match
+from celadon.domain.goal import Arm, Goal, Mirror, Part, ReplicaSet, Route, Stamp
 from celadon.domain.names import Digest, RevisionId, ServiceKey
 from celadon.domain.plan import FULL, Guard, Plan, Stage
 from celadon.domain.reason import Code, because

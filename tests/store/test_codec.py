@@ -38,24 +38,27 @@ def domain_classes():
         found += [
             value
             for value in vars(loaded).values()
-            if dataclasses.is_dataclass(value) and value.__module__ == loaded.__name__
+            if isinstance(value, type)
+            and dataclasses.is_dataclass(value)
+            and value.__module__ == loaded.__name__
         ]
     return found
 
 
 def lawful_routes():
-    def route(cut, match, mirrors):
+    def route(cut, match, mirrors, draw):
         parts = (
             goal.Part(revision=RevisionId("a"), share=cut),
             goal.Part(revision=RevisionId("b"), share=plan.FULL - cut),
         )
-        return goal.Route(match=match, split=parts, mirrors=mirrors)
+        return goal.Route(match=match, split=parts, mirrors=mirrors, draw=draw)
 
     return st.builds(
         route,
         st.integers(0, plan.FULL),
         st.from_type(goal.Match),
         st.just(()) | st.tuples(st.from_type(goal.Mirror)),
+        st.none() | st.from_type(goal.Draw),
     )
 
 

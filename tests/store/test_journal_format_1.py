@@ -62,7 +62,7 @@ def test_it_is_a_rich_story():
     told = {record.body["command"]["type"] for record in records if record.kind == Kind.COMMAND}
     assert told == {cls.__name__ for cls in Command.__args__}
     ticks = [record.body["set"] for record in records if record.kind == Kind.TICK]
-    assert {t["release"]["phase"] for t in ticks if t.get("release")} == set(Phase)
+    assert {t["release"]["phase"] for t in ticks if t.get("release")} == set(Phase) - {Phase.FROZEN}
     steps = [step for record in records for step in record.body.get("steps", ())]
     assert [decode(Taken, step).phase for step in steps] == [Phase.PREPARING, None]
     written = {name for tick in ticks for name in tick}

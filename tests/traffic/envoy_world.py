@@ -12,8 +12,9 @@ from pathlib import Path
 
 import httpx2
 
+from celadon.domain.draw import Match
 from celadon.domain.facts import Known, RouteFacts
-from celadon.domain.goal import Endpoint, Match, Part, Route, Stamp, Wanted
+from celadon.domain.goal import Endpoint, Part, Route, Stamp, Wanted
 from celadon.domain.names import Address, RevisionId, ServiceKey
 from celadon.domain.spec import Retry, RetryWhen, RouteSpec
 from celadon.traffic.envoy import EnvoyRouter

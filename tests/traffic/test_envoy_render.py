@@ -10,7 +10,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from celadon.domain.goal import Endpoint, Match, Part, Route, Stamp, Wanted
+from celadon.domain.draw import Match
+from celadon.domain.goal import Endpoint, Part, Route, Stamp, Wanted
 from celadon.domain.names import Address, RevisionId, ServiceKey
 from celadon.domain.plan import FULL
 from celadon.domain.samples import Counts

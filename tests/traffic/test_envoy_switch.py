@@ -7,8 +7,9 @@ import time
 import pytest
 from envoy_world import BLUE, GREEN, caller, eventually, free_port, route_spec, running
 
+from celadon.domain.draw import Match
 from celadon.domain.facts import Known
-from celadon.domain.goal import Endpoint, Match
+from celadon.domain.goal import Endpoint
 from celadon.domain.plan import FULL
 from celadon.domain.spec import RetryWhen
 

@@ -207,7 +207,7 @@ def digests(memory: Memory) -> Iterator[Digest]:
 
 def _still(memory: Memory, fault: str) -> View:
     steady = because(Code.STEADY)
-    return View(memory=memory, facts=None, verdict=None, because=steady, at=time.time(), fault=fault)
+    return View(memory=memory, facts=None, judged=None, because=steady, at=time.time(), fault=fault)
 
 
 def _shown(view: View) -> tuple[object, ...]:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Protocol
 
 from celadon.domain.command import Asked, Command
+from celadon.domain.compare import Compare
 from celadon.domain.facts import Known, ProofFact, ReplicaFact, RouteFacts, SourceFact, Unknown
+from celadon.domain.feedback import Feedback, Received
 from celadon.domain.goal import Wanted
 from celadon.domain.launch import Launch
 from celadon.domain.memory import Memory
@@ -63,6 +65,14 @@ class Prober(Protocol):
         preview: Address,
     ) -> None: ...
     def forget(self, service: ServiceKey) -> None: ...
+
+
+class Labels(Protocol):
+    """What comes to be known of answers later: labels and scores that the owner posts, predictions that were logged."""
+
+    def samples(self, service: ServiceKey, since: Cursor) -> Known[Samples] | Unknown: ...
+    def follow(self, service: ServiceKey, compare: Compare | None) -> None: ...
+    def post(self, service: ServiceKey, feedback: Sequence[Feedback]) -> Received: ...
 
 
 class Journal(Protocol):

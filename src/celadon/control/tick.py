@@ -12,7 +12,7 @@ from celadon.domain.names import ServiceKey
 from celadon.domain.reason import Code, Reason, because
 from celadon.domain.release import Phase
 from celadon.domain.samples import Evidence
-from celadon.domain.verdict import Verdict
+from celadon.domain.verdict import Judged
 from celadon.judge.guard import judge
 from celadon.release.decide import decide
 from celadon.resilience.headroom import headroom
@@ -40,9 +40,9 @@ def tick(
     journalled = journal.read(service)
     memory = carry(journalled, draft)
     facts = observe(effects, memory, now)
-    evidence, verdict = look(memory, facts)
+    evidence, judged = look(memory, facts)
     memory = replace(memory, evidence=evidence)
-    choice = decide(memory, facts, verdict, headroom(memory, facts), now)
+    choice = decide(memory, facts, judged, headroom(memory, facts), now)
     after = choice.memory
     goal = place(after, choice.routes)
     if after.goal is None or replace(goal, stamp=after.goal.stamp) != after.goal:
@@ -55,7 +55,7 @@ def tick(
         after, at = journal.record(journalled, after, checkpoint(after), now.wall), now.wall
     for action in reconcile(service, after, facts):
         effects.begin(service, action, after, facts)
-    view = View(memory=after, facts=facts, verdict=verdict, because=why, at=now.wall)
+    view = View(memory=after, facts=facts, judged=judged, because=why, at=now.wall)
     return Draft(memory=after, checkpoint_at=at), view
 
 
@@ -73,7 +73,7 @@ def observe(effects: Effects, memory: Memory, now: Now) -> Facts:
     )
 
 
-def look(memory: Memory, facts: Facts) -> tuple[Evidence | None, Verdict | None]:
+def look(memory: Memory, facts: Facts) -> tuple[Evidence | None, Judged | None]:
     """The judge's word on the stage that is under way; no stage, no evidence."""
     release = memory.release
     if release is None or release.phase not in JUDGED:
@@ -81,7 +81,8 @@ def look(memory: Memory, facts: Facts) -> tuple[Evidence | None, Verdict | None]
     stage = release.plan.stages[release.stage]
     if stage.guard is None:
         return None, None
-    return judge(stage.guard, release.green, stage.share, memory.evidence, facts.samples)
+    evidence, verdict = judge(stage.guard, release.green, stage.share, memory.evidence, facts.samples)
+    return evidence, Judged(verdict=verdict)
 
 
 def carry(journalled: Memory, draft: Draft | None) -> Memory:

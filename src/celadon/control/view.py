@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from celadon.domain.facts import Facts
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Reason
-from celadon.domain.verdict import Verdict
+from celadon.domain.verdict import Judged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +14,7 @@ class View:
 
     memory: Memory
     facts: Facts | None
-    verdict: Verdict | None
+    judged: Judged | None
     because: Reason
     at: float
     fault: str = ""

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from celadon.domain.durations import Buckets
+
 
 class Tally(NamedTuple):
     """Answers of both sides that were routed while green had `share`, and how many of them were events.
@@ -84,10 +86,6 @@ class Scores:
     gains: tuple[float, ...]
     open_sums: tuple[float, float, float] = (0.0, 0.0, 0.0)
     past_sums: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-
-Buckets = tuple[tuple[int, int], ...]
-"""How many answers took how long, as (bucket, answers) with buckets rising; see `judge.latency.bucket`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from celadon.domain.goal import Wanted
 from celadon.domain.golden import Mismatch
-from celadon.domain.names import Address, Digest, ReplicaId, RevisionId
+from celadon.domain.names import CONTROL_FROM, Address, Digest, ReplicaId, RevisionId
 from celadon.domain.samples import Samples
 
 T_co = TypeVar("T_co", covariant=True)
@@ -150,9 +150,12 @@ class Now:
     jumped_s: float = 0.0
 
 
+NO_LABELS = Unknown(why="no labels are read")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Everything one tick decides on."""
+    """Everything one tick decides on. samples: what the router counted; labels: what came to be known of answers."""
 
     at: float
     replicas: Known[tuple[ReplicaFact, ...]] | Unknown
@@ -160,9 +163,17 @@ class Facts:
     samples: Known[Samples] | Unknown
     sources: Mapping[Digest, SourceFact] = field(default_factory=dict)
     proof: ProofFact | None = None
+    labels: Known[Samples] | Unknown = NO_LABELS
 
     def of(self, revision: RevisionId) -> tuple[ReplicaFact, ...]:
-        """The known replicas of one revision, by index."""
+        """The known replicas of one revision's main arm, by index."""
+        return tuple(r for r in self._all(revision) if r.id.index < CONTROL_FROM)
+
+    def control_of(self, revision: RevisionId) -> tuple[ReplicaFact, ...]:
+        """The known replicas of one revision's control arm, by index."""
+        return tuple(r for r in self._all(revision) if r.id.index >= CONTROL_FROM)
+
+    def _all(self, revision: RevisionId) -> tuple[ReplicaFact, ...]:
         if isinstance(self.replicas, Unknown):
             return ()
         return tuple(r for r in self.replicas.value if r.id.revision == revision)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from celadon.domain.draw import EVERY, Draw, Match
 from celadon.domain.names import Address, Digest, RevisionId, ServiceKey
 from celadon.domain.plan import FULL
 from celadon.domain.spec import Between, Exactly, RouteSpec
@@ -33,13 +34,6 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Match:
-    """Which requests a route is for: all of `headers` (name, exact value) must be there."""
-
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Mirror:
     """Copies of this share of the requests go to `revision`; their answers are thrown away."""
 
@@ -49,11 +43,12 @@ class Mirror:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """The match selects the group, the draw by split happens inside it."""
+    """The match selects the group, the draw by split happens inside it. draw None: nothing is drawn or judged."""
 
-    match: Match = Match()
+    match: Match = EVERY
     split: tuple[Part, ...]
     mirrors: tuple[Mirror, ...] = ()
+    draw: Draw | None = None
 
     def __post_init__(self) -> None:
         assert sum(part.share for part in self.split) == FULL, self.split
@@ -112,7 +107,8 @@ class Wanted:
     """A goal's routes joined with the replicas that are there: exactly what one router should serve.
 
     endpoints: per revision, also for revisions without a share, so that moving traffic adds nothing new.
-    ready: per revision, the path of its health check.
+    ready: per revision, the path of its health check. controls: the replicas of control arms, by revision; they
+    are in `endpoints` under no revision.
     """
 
     service: ServiceKey
@@ -122,6 +118,7 @@ class Wanted:
     endpoints: tuple[tuple[RevisionId, tuple[Endpoint, ...]], ...]
     preview: RevisionId | None
     ready: tuple[tuple[RevisionId, str], ...]
+    controls: tuple[tuple[RevisionId, tuple[Endpoint, ...]], ...] = ()
 
     def same_traffic(self, other: "Wanted | None") -> bool:
         """Whether two wishes differ in their stamp at most."""

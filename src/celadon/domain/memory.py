@@ -13,6 +13,15 @@ from celadon.domain.spec import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Probation:
+    """A promoted release that late labels still judge, outside the slot of the moving one. until: wall time."""
+
+    release: Release
+    evidence: Evidence
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
     """Everything a tick needs to know of the past.
 
@@ -38,5 +47,6 @@ class Memory:
     goal: Goal | None = None
     evidence: Evidence | None = None
     commands: tuple[Asked, ...] = ()
+    probation: Probation | None = None
     removing: bool = False
     removed: bool = False

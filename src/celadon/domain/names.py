@@ -10,6 +10,9 @@ RevisionId = NewType("RevisionId", str)
 Digest = NewType("Digest", str)
 """`sha256:` and 64 lower-case hexadecimal digits: the name of a blob or of a tree (a folder's manifest)."""
 
+CONTROL_FROM = 1000
+"""Replicas of a control arm are numbered from here; a revision never has more in its main arm."""
+
 NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 """What a service or namespace may be called: usable unchanged as a file name, a DNS label and a metric label."""
 
@@ -29,7 +32,7 @@ class ServiceKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class ReplicaId:
-    """One running copy of a revision; `index` counts from 0 inside its replica set."""
+    """One running copy of a revision; `index` counts from 0 inside its replica set, from CONTROL_FROM in a control."""
 
     service: ServiceKey
     revision: RevisionId

@@ -55,6 +55,25 @@ class Code(StrEnum):
     LABELS_UNEVEN = "labels_uneven"
     PLACEBO_FIRED = "placebo_fired"
     GREEN_LOST = "green_lost"
+    SLO_BROKEN = "slo_broken"
+    SCORE_WORSE = "score_worse"
+    LABELS_MISSING = "labels_missing"
+    DRIFTED = "drifted"
+    # freezing
+    FROZEN = "frozen"
+    STILL_FROZEN = "still_frozen"
+    THAWED = "thawed"
+    THIRD_FREEZE = "third_freeze"
+    FROZE_TOO_LATE = "froze_too_late"
+    # strategies
+    STAGE_ENDED = "stage_ended"
+    ABSOLUTE_ONLY = "absolute_only"
+    TEST_ENDED = "test_ended"
+    SHADOW_ENDED = "shadow_ended"
+    PROBATION_BEGAN = "probation_began"
+    PROBATION_ENDED = "probation_ended"
+    PROBATION_HARM = "probation_harm"
+    EXPOSURE = "exposure"
     WATCH_DEADLINE = "watch_deadline"
     NOTHING_TO_WATCH = "nothing_to_watch"
     NO_BLUE = "no_blue"
@@ -147,6 +166,23 @@ TEXTS: dict[Code, str] = {
     Code.LABELS_UNEVEN: "holding: labels for {metric} do not come alike for both sides",
     Code.PLACEBO_FIRED: "holding: two halves of blue differ as if one were worse, "
     "{green_events} of {green} against {blue_events} of {blue}, so chance is not all that is at work",
+    Code.SLO_BROKEN: "{whose} errors are more than the limit allows, proved: {events} of {answers}, limit {limit_percent:g} %",
+    Code.SCORE_WORSE: "green's scores are lower than blue's: {green_mean} over {green} against {blue_mean} over {blue}",
+    Code.LABELS_MISSING: "waits for labels: {labelled} of {needed} answers of green are labelled",
+    Code.DRIFTED: "green answers {answer} in {green_percent:.1f} % and blue in {blue_percent:.1f} % of the requests",
+    Code.FROZEN: "every request goes to blue for now, for harm is suspected: {why}",
+    Code.STILL_FROZEN: "frozen for {seconds:.0f} of at most {rest_s:.0f} s: {why}",
+    Code.THAWED: "goes on after a freeze of {seconds:.0f} s: {why}",
+    Code.THIRD_FREEZE: "harm was suspected {freezes} times, so it waits for a person: promote or abort ({why})",
+    Code.FROZE_TOO_LATE: "harm is suspected, and a freeze would leave nobody to serve: {why}",
+    Code.STAGE_ENDED: "the stage of {percent:g} % ended clean: {why}",
+    Code.ABSOLUTE_ONLY: "{why}; with every request on green nothing is left to compare it with",
+    Code.TEST_ENDED: "the test ended after {seconds:.0f} s: {why}",
+    Code.SHADOW_ENDED: "green answered {copies} copies that no caller saw: {why}",
+    Code.PROBATION_BEGAN: "labels may still take it back for {seconds:.0f} s",
+    Code.PROBATION_ENDED: "its probation ended: {why}",
+    Code.PROBATION_HARM: "labels that came after the promotion prove harm: {why}",
+    Code.EXPOSURE: "{bad} of green's answers to callers were bad, {allowed} were allowed",
     Code.GREEN_LOST: "none of green's {wanted} replicas is ready any more",
     Code.WATCH_DEADLINE: "no verdict after {seconds:.0f} s: {why}",
     Code.NOTHING_TO_WATCH: "an earlier revision is live again, and a way back is not watched",

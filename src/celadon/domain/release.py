@@ -7,6 +7,7 @@ from celadon.domain.names import RevisionId
 from celadon.domain.plan import Plan
 from celadon.domain.reason import Reason
 from celadon.domain.spec import Settings
+from celadon.domain.verdict import Finding
 
 
 class Phase(StrEnum):
@@ -18,6 +19,7 @@ class Phase(StrEnum):
     MOVING = "moving"
     WATCHING = "watching"
     HOLDING = "holding"
+    FROZEN = "frozen"
     ROLLING_BACK = "rolling_back"
     ENDED = "ended"
 
@@ -51,6 +53,9 @@ class Release:
     way_back: a rollback to a remembered revision; unwatched where that was live just before. stage: index into plan.stages.
     dwelt_s: observed seconds with fresh samples in this stage. moved: whether clients may have reached green.
     entered_at, began_at, ended_at: wall time. because: the reason of the last change of phase.
+    freezes: how often every request went back to blue for a while because harm was suspected; rested_s: observed
+    seconds of the freeze under way. waved: a person promoted it, so that it ends promoted once the route is in force.
+    findings: what each metric said when it ended.
     passed_gates: stages whose gate a person has opened. Outcome and cause are set when rolling back begins
     (what it will end as) or when it ends.
     """
@@ -75,6 +80,10 @@ class Release:
     because: Reason
     outcome: Outcome | None = None
     cause: Cause = Cause.PLAN
+    freezes: int = 0
+    rested_s: float = 0.0
+    waved: bool = False
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

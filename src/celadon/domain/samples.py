@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
+from celadon.domain.durations import Buckets
+from celadon.domain.evidence import Ledger
+from celadon.domain.goal import Arm
 from celadon.domain.names import RevisionId
 
 Cursor = tuple[tuple[str, str], ...]
@@ -28,28 +31,97 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """Answers that one arm of one revision gave in one second, to requests drawn while green had `share`.
+
+    at_s: whole seconds on the clock of the source. requests, errors: as in `Counts`, but of units where the draw is
+    sticky by a key: a unit counts once, and once more when it first meets an error. durations: of answers that were no errors, request
+    by request. failed: requests that were errors, request by request. group: value of the header that tells groups
+    apart. mirrored: copies, whose answers no caller saw; their share is what fits the numbers of copies and of originals.
+    """
+
+    at_s: int
+    revision: RevisionId
+    arm: Arm = Arm.MAIN
+    share: int
+    group: str = ""
+    mirrored: bool = False
+    requests: int = 0
+    errors: int = 0
+    durations: Buckets = ()
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """What came to be known of one answer, in the order in which it did. None: this label does not say.
+
+    at_s: whole seconds at which the label came. wrong: the answer was not the true one. positive: the true one was
+    the positive label; claimed: the answer was. score: in [0, 1], higher is better.
+    """
+
+    at_s: int
+    revision: RevisionId
+    share: int
+    group: str = ""
+    wrong: bool | None = None
+    positive: bool | None = None
+    claimed: bool | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """Requests of one second that two replicas answered: the original by blue, the copy by `copy`.
+
+    Where `copy` is blue too, what differs is blue's own noise. differ: answers that were not alike; reshaped: those
+    whose shape or type changed. Of the pairs that were labelled: only_copy_wrong, only_first_wrong, and both alike.
+    example: one difference for people.
+    """
+
+    at_s: int
+    copy: RevisionId
+    pairs: int = 0
+    differ: int = 0
+    reshaped: int = 0
+    labelled_alike: int = 0
+    only_copy_wrong: int = 0
+    only_first_wrong: int = 0
+    example: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
     """Counts of all routed revisions over (cursor_from, cursor_to].
 
-    complete: false when a source restarted in between and an unknown number of answers is missing.
+    complete: false when a source restarted in between and an unknown number of answers is missing. answers, labels,
+    pairs: the same time in detail, by second; what a source does not know it leaves out. classes: how often each
+    revision answered what, as (revision, class, answers).
     """
 
     cursor_from: Cursor
     cursor_to: Cursor
     counts: tuple[Counts, ...]
     complete: bool = True
+    answers: tuple[Answers, ...] = ()
+    labels: tuple[Label, ...] = ()
+    pairs: tuple[Pairs, ...] = ()
+    classes: tuple[tuple[RevisionId, str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What has built up about green since its stage began. judge: name and version of what built it.
+    """What has built up about green. judge: name and version of what built it.
 
-    cursor: where the next samples must begin.
+    cursor: where the router's next samples must begin; label_cursor: where the next labels must. counts: of the
+    stage alone. ledger: of the comparison since the release began to move traffic, None where nothing is compared.
     """
 
     judge: str
     cursor: Cursor
     counts: tuple[Counts, ...] = ()
+    label_cursor: Cursor = ()
+    ledger: Ledger | None = None
 
     def of(self, revision: RevisionId) -> Counts:
         """The counts of one revision; empty ones when it has answered nothing."""

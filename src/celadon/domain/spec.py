@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from celadon.domain.compare import Compare
+from celadon.domain.draw import EVERY, Match, Sticky
 from celadon.domain.names import ServiceKey
 
 
@@ -119,12 +121,20 @@ class OnDeadline(StrEnum):
     ROLLBACK = "rollback"
 
 
+class Serves(StrEnum):
+    """Who serves while a release that had moved every request waits for a person."""
+
+    BLUE = "blue"
+    GREEN = "green"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """The plain guard over green after the switch.
 
     watch_s: observed seconds with fresh samples before green is promoted. error_share_max: in [0, 1].
-    requests_min: fewer answers than this are not evidence. deadline_s: wall seconds from the switch.
+    requests_min: fewer answers than this are not evidence. deadline_s: wall seconds from the switch. hold_serves:
+    who serves when a release holds that had moved every request.
     """
 
     watch_s: float = 60.0
@@ -133,6 +143,76 @@ class Watch:
     latency_ms_p95_max: float = 1000.0
     deadline_s: float = 900.0
     on_deadline: OnDeadline = OnDeadline.HOLD
+    hold_serves: Serves = Serves.GREEN
+
+
+class Ends(StrEnum):
+    """As what a release ends that nothing spoke against."""
+
+    PROMOTED = "promoted"
+    REPORTED = "reported"
+
+
+class Advance(StrEnum):
+    """What lets green's share rise: observed time without suspicion, or evidence that green is fine."""
+
+    TIME = "time"
+    EVIDENCE = "evidence"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a ramp. share, mirror: out of 10,000; a step without a share but with a mirror is a shadow."""
+
+    share: int
+    dwell_s: float
+    mirror: int = 0
+    gate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlueGreen:
+    """Everything at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ramp:
+    """Green's share rises step by step. control: blue gets a second set of replicas beside which latency is judged."""
+
+    steps: tuple[Step, ...]
+    advance: Advance = Advance.TIME
+    control: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbTest:
+    """Two revisions beside each other for `test_s` observed seconds, among the requests that match alone."""
+
+    match: Match = EVERY
+    share: int = 5000
+    test_s: float
+    then: Ends = Ends.REPORTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shadow:
+    """Green answers copies that no caller sees, for `test_s` observed seconds or until `requests_max` of them."""
+
+    mirror: int = 10_000
+    test_s: float
+    requests_max: int | None = None
+
+
+Strategy = BlueGreen | Ramp | AbTest | Shadow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """At most `bad_answers_max` answers may be hurt, with this confidence, at this many requests per second."""
+
+    bad_answers_max: int
+    confidence: float
+    rate_per_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +220,8 @@ class ReleasePolicy:
     """How a new revision takes over. gate: a person must promote before any traffic moves.
 
     start_s: how long green may take to start and get ready. hold_s: how long blue is kept ready afterwards.
+    compare None: nothing is compared. exposure: what shares and times are derived from, instead of from the strategy.
+    probation_s: how long labels may still take a promoted green back.
     """
 
     gate: bool = False
@@ -147,6 +229,11 @@ class ReleasePolicy:
     prove_s: float = 60.0
     watch: Watch = Watch()
     hold_s: float = 3600.0
+    strategy: Strategy = BlueGreen()
+    sticky: Sticky | None = None
+    compare: Compare | None = None
+    exposure: Exposure | None = None
+    probation_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

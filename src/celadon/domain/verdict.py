@@ -1,7 +1,9 @@
 """What the judge says."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from celadon.domain.evidence import Tally
 from celadon.domain.reason import Reason
 
 
@@ -21,7 +23,7 @@ class Suspected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fine:
-    """Nothing speaks against green, and there was enough to see."""
+    """Nothing speaks against green, and there was enough to see for the stage that is under way."""
 
     because: Reason
 
@@ -40,7 +42,50 @@ class Invalid:
     because: Reason
 
 
-Verdict = Harm | Fine | Unsure | Invalid
+Verdict = Harm | Suspected | Fine | Unsure | Invalid
 
-Judgement = Verdict | Suspected
-"""What the judge that compares green with blue says."""
+
+class Worth(NamedTuple):
+    """Money now, from 1 at the start. harm, fine: with capped windows. suspected: harm without the cap."""
+
+    harm: float
+    suspected: float
+    fine: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """How many times blue's share of events green has. ratio None: nothing to compare. high None: no limit yet."""
+
+    ratio: float | None
+    low: float
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one metric says. needed: about how many more answers of green until it is proved fine, None if never.
+
+    required: whether it must be proved fine. note: what people should know of it, such as why it is not judged now.
+    """
+
+    metric: str
+    counts: Tally
+    worth: Worth
+    interval: Interval
+    needed: int | None
+    required: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """The word on a stage, and what each metric brought to it.
+
+    suspicion: money on harm of all metrics together, without the cap, from 1 at the start: below 1, what spoke
+    against green has been outweighed.
+    """
+
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+    suspicion: float = 1.0

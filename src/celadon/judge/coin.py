@@ -8,9 +8,9 @@ at most alpha, at whatever time one looks (Ville). Windows are capped, which kee
 import math
 from collections.abc import Iterable
 from math import exp
-from typing import NamedTuple
 
 from celadon.domain.evidence import Closed, Coin, Stakes, Tally
+from celadon.domain.verdict import Worth
 from celadon.judge.odds import Odds, Rules, fine_odds, harm_odds
 
 LARGEST = 1e290
@@ -18,14 +18,6 @@ LARGEST = 1e290
 EXPONENT = 600.0
 KEPT = 4096
 """Odds that are remembered; there are few, since shares are planned and guesses rounded."""
-
-
-class Worth(NamedTuple):
-    """Money now, from 1 at the start. harm, fine: with capped windows. suspected: harm without the cap."""
-
-    harm: float
-    suspected: float
-    fine: float
 
 
 class EventCoin:

@@ -3,13 +3,24 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
-from celadon.domain.evidence import Buckets, Coin, Ledger, Second, Tally
+from celadon.domain.compare import Units
+from celadon.domain.durations import Buckets
+from celadon.domain.evidence import Coin, Ledger, Second, Tally
 from celadon.domain.reason import Code, Reason, because
-from celadon.domain.verdict import Fine, Harm, Invalid, Judgement, Suspected, Unsure
-from celadon.judge.coin import EventCoin, Worth, summed, totals
-from celadon.judge.interval import Interval, interval
+from celadon.domain.verdict import (
+    Finding,
+    Fine,
+    Harm,
+    Invalid,
+    Judged,
+    Suspected,
+    Unsure,
+    Verdict,
+    Worth,
+)
+from celadon.judge.coin import EventCoin, summed, totals
+from celadon.judge.interval import interval
 from celadon.judge.latency import LatencyCoins, LatencyRules
 from celadon.judge.odds import Rules
 
@@ -28,14 +39,6 @@ SPLIT_RULES = Rules(
 
 NO_WORD = Worth(harm=1.0, suspected=1.0, fine=0.0)
 """Of a metric whose evidence can not be trusted."""
-
-
-class Units(StrEnum):
-    """What was drawn to a side: each request, or users whose keys are known (one event each), or users unseen."""
-
-    REQUESTS = "requests"
-    KEYED = "keyed"
-    UNSEEN = "unseen"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,26 +64,6 @@ class Levels:
     suspected: float = 20.0
     fine: float = 20.0
     split: float = 1000.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What one metric says. needed: about how many more answers of green until it is proved fine, None if never."""
-
-    metric: str
-    counts: Tally
-    worth: Worth
-    interval: Interval
-    needed: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """The word on all metrics, and what each brought to it. split: money against the split that was asked for."""
-
-    verdict: Judgement
-    findings: tuple[Finding, ...]
-    split: float
 
 
 class Comparison:
@@ -171,7 +154,11 @@ class Comparison:
         )
         findings += self._slow(ledger)
         split = self._split.worth(ledger.split).suspected
-        return Judged(verdict=self._verdict(ledger, findings, split, uneven), findings=findings, split=split)
+        return Judged(
+            verdict=self._verdict(ledger, findings, split, uneven),
+            findings=findings,
+            suspicion=self._together(findings, suspected=True),
+        )
 
     def _finding(self, metric: Metric, coin: Coin, *, uneven: bool) -> Finding:
         worth, seen = self._coins[metric.name].worth(coin), totals(coin)
@@ -201,7 +188,7 @@ class Comparison:
 
     def _verdict(
         self, ledger: Ledger, findings: tuple[Finding, ...], split: float, uneven: set[str]
-    ) -> Judgement:
+    ) -> Verdict:
         levels = self._levels
         if ledger.judge != NAME:
             why = f"it was built by {ledger.judge} and not by {NAME}"

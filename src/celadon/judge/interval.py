@@ -6,24 +6,15 @@ see and what is decided come from the same wealth. Only events count here, and w
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from celadon.domain.evidence import Tally
+from celadon.domain.verdict import Interval
 from celadon.judge.odds import Rules
 
 SIDE = 40.0
 """Money against a ratio that leaves it out: 2.5 % on each side."""
 WIDEST = 12.0
 """Ratios beyond e to this are taken as 0 or without limit."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """How many times blue's share of events green has. ratio None: nothing to compare. high None: no limit yet."""
-
-    ratio: float | None
-    low: float
-    high: float | None
 
 
 def interval(rules: Rules, tallies: Iterable[Tally]) -> Interval:

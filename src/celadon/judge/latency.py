@@ -4,16 +4,14 @@ The threshold is fixed before the window that it judges, so that the answers of 
 are counted in buckets, and margins are whole buckets: what is compared is exact.
 """
 
-import math
 from dataclasses import dataclass, replace
 
-from celadon.domain.evidence import Buckets, Coin, Durations, Slowness, Tally
-from celadon.judge.coin import EventCoin, Worth
+from celadon.domain.durations import Buckets
+from celadon.domain.evidence import Coin, Durations, Slowness, Tally
+from celadon.domain.verdict import Worth
+from celadon.judge.coin import EventCoin
 from celadon.judge.odds import Rules
 
-GROWTH = 1.05
-"""Each bucket ends 5 % above the one before it."""
-FIRST_US = 100.0
 KEPT = 20_000
 """Answers of blue that thresholds are taken from, about."""
 
@@ -36,16 +34,6 @@ class LatencyRules:
     faster: Rules = FASTER
     part: float = 0.2
     required: bool = False
-
-
-def bucket(duration_us: float) -> int:
-    """The bucket of a duration; 0 for everything up to a tenth of a millisecond."""
-    return max(0, math.ceil(math.log(max(duration_us, FIRST_US) / FIRST_US) / math.log(GROWTH) - 1e-9))
-
-
-def end_us(number: int) -> float:
-    """The longest duration of a bucket."""
-    return FIRST_US * GROWTH**number
 
 
 class LatencyCoins:

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from celadon.domain.evidence import Scores, Stakes
-from celadon.judge.coin import Worth
+from celadon.domain.verdict import Worth
 
 PARTS = (0.25, 0.5, 1.0, 2.0)
 

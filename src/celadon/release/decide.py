@@ -11,7 +11,7 @@ from celadon.domain.headroom import Headroom
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because
 from celadon.domain.release import Phase, Taken
-from celadon.domain.verdict import Verdict
+from celadon.domain.verdict import Judged
 from celadon.release import prepare, watch
 from celadon.release.commands import answer
 from celadon.release.end import without_proofs
@@ -37,12 +37,12 @@ class Choice:
     steps: tuple[Taken, ...] = ()
 
 
-def decide(memory: Memory, facts: Facts, verdict: Verdict | None, headroom: Headroom, now: Now) -> Choice:
-    """One decision. verdict: what the judge says about the stage in `memory`, None when nothing is judged."""
+def decide(memory: Memory, facts: Facts, judged: Judged | None, headroom: Headroom, now: Now) -> Choice:
+    """One decision. judged: what the judge says about the stage in `memory`, None when nothing is judged."""
     after = _not_from_the_future(memory, now)
     handled: tuple[int, ...] = ()
     taken: list[Taken] = []
-    seen = Seen(facts=facts, verdict=verdict, headroom=headroom, now=now)
+    seen = Seen(facts=facts, judged=judged, headroom=headroom, now=now)
     moving = after.release
     harm = watch.against(moving, seen) if moving is not None and moving.blue is not None else None
     answered = answer(after, harm, now.wall)
@@ -110,7 +110,7 @@ def _advance(memory: Memory, seen: Seen) -> Step | None:
             return prepare.waiting(memory, release, seen)
         case Phase.MOVING:
             return watch.moving(memory, release, seen)
-        case Phase.WATCHING | Phase.HOLDING:
+        case Phase.WATCHING | Phase.HOLDING | Phase.FROZEN:
             return watch.watching(memory, release, seen)
         case Phase.ROLLING_BACK:
             return watch.rolling_back(memory, release, seen)

@@ -8,10 +8,13 @@ from celadon.domain.release import Phase, Release
 NEXT: dict[Phase, frozenset[Phase]] = {
     Phase.PREPARING: frozenset({Phase.PROVING, Phase.ROLLING_BACK, Phase.ENDED}),
     Phase.PROVING: frozenset({Phase.WAITING, Phase.MOVING, Phase.ROLLING_BACK, Phase.ENDED}),
-    Phase.WAITING: frozenset({Phase.MOVING, Phase.ROLLING_BACK, Phase.ENDED}),
-    Phase.MOVING: frozenset({Phase.WATCHING, Phase.ROLLING_BACK, Phase.ENDED}),
-    Phase.WATCHING: frozenset({Phase.WAITING, Phase.MOVING, Phase.HOLDING, Phase.ROLLING_BACK, Phase.ENDED}),
-    Phase.HOLDING: frozenset({Phase.WAITING, Phase.MOVING, Phase.ROLLING_BACK, Phase.ENDED}),
+    Phase.WAITING: frozenset({Phase.MOVING, Phase.FROZEN, Phase.ROLLING_BACK, Phase.ENDED}),
+    Phase.MOVING: frozenset({Phase.WATCHING, Phase.FROZEN, Phase.ROLLING_BACK, Phase.ENDED}),
+    Phase.WATCHING: frozenset(
+        {Phase.WAITING, Phase.MOVING, Phase.HOLDING, Phase.FROZEN, Phase.ROLLING_BACK, Phase.ENDED}
+    ),
+    Phase.HOLDING: frozenset({Phase.WAITING, Phase.MOVING, Phase.FROZEN, Phase.ROLLING_BACK, Phase.ENDED}),
+    Phase.FROZEN: frozenset({Phase.MOVING, Phase.ROLLING_BACK, Phase.ENDED}),
     Phase.ROLLING_BACK: frozenset({Phase.ENDED}),
     Phase.ENDED: frozenset(),
 }

@@ -8,7 +8,7 @@ from celadon.domain.headroom import Headroom
 from celadon.domain.memory import Memory
 from celadon.domain.names import RevisionId
 from celadon.domain.reason import Reason
-from celadon.domain.verdict import Verdict
+from celadon.domain.verdict import Judged, Verdict
 
 FRESH_S = 5.0
 """Facts older than this move nothing forward."""
@@ -27,9 +27,14 @@ class Seen:
     """The inputs of a tick beside its memory."""
 
     facts: Facts
-    verdict: Verdict | None
+    judged: Judged | None
     headroom: Headroom
     now: Now
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the judge says; None when nothing is judged."""
+        return self.judged.verdict if self.judged else None
 
     @property
     def samples_fresh(self) -> bool:

@@ -55,7 +55,7 @@ def service(view: View) -> Json:
         "route": _route(memory, view.facts),
         "revisions": [_revision(memory, view.facts, revision) for revision in _shown(memory, view.facts)],
         "replicas_unknown_because": _why_unknown(view.facts),
-        "verdict": verdict(view.verdict) if view.verdict else None,
+        "verdict": verdict(view.judged.verdict) if view.judged else None,
     }
 
 

@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from celadon.domain.goal import Endpoint, Match, Route, Wanted
+from celadon.domain.draw import Match
+from celadon.domain.goal import Endpoint, Route, Wanted
 from celadon.domain.names import Address, RevisionId, ServiceKey
 from celadon.domain.plan import FULL
 from celadon.domain.spec import Retry, RetryWhen

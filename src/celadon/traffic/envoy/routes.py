@@ -2,6 +2,7 @@
 
 from celadon.domain.spec import RetryWhen
 from celadon.traffic.envoy.snapshot import Rule, Table, Target
+from celadon.traffic.envoy.told import told
 from celadon.traffic.envoy.words import API, Json, seconds
 
 REVISION_HEADER = "x-celadon-revision"
@@ -57,7 +58,7 @@ def _route(rule: Rule) -> Json:
         action["request_mirror_policies"] = [_mirror(target) for target in rule.mirrors]
     if rule.retry.when is not RetryWhen.NEVER and rule.retry.attempts > 0:
         action["retry_policy"] = _retry(rule)
-    route: Json = {"match": _match(rule), "route": action}
+    route: Json = {"match": _match(rule), "route": action, **told(rule)}
     if rule.retry.when is RetryWhen.RESET:
         route["request_body_buffer_limit"] = BUFFER_BYTES
     return route

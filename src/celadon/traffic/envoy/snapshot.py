@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from celadon.domain.draw import Match
+from celadon.domain.draw import Draw, Match
 from celadon.domain.goal import Endpoint, Route, Wanted
 from celadon.domain.names import Address, RevisionId, ServiceKey
 from celadon.domain.plan import FULL
@@ -45,7 +45,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """Requests for `hostnames` under `prefix` that satisfy `match` are drawn among `split`."""
+    """Requests for `hostnames` under `prefix` that satisfy `match` are drawn among `split`.
+
+    draw None: nothing is compared, so nothing is told of the draw.
+    """
 
     hostnames: tuple[str, ...]
     prefix: str
@@ -54,6 +57,7 @@ class Rule:
     mirrors: tuple[Target, ...]
     timeout_s: float | None
     retry: Retry
+    draw: Draw | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +174,7 @@ def _rule(wanted: Wanted, route: Route) -> Rule:
         mirrors=tuple(_target(wanted, m.revision, m.share) for m in route.mirrors if m.share > 0),
         timeout_s=wanted.route.timeout_s,
         retry=wanted.route.retry,
+        draw=route.draw,
     )
 
 

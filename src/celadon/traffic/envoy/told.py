@@ -1,0 +1,43 @@
+"""What the proxy tells of a drawn request, in headers that replicas see and that its request log prints."""
+
+from celadon.domain.draw import StickyHeader
+from celadon.traffic.envoy.snapshot import Rule
+from celadon.traffic.envoy.words import Json
+
+SHARE_HEADER = "x-celadon-share"
+"""Green's share in force, in parts of 10,000."""
+
+UNIT_HEADER = "x-celadon-unit"
+"""Who is kept on one side, by the key that the release is sticky by. Absent when there is no key."""
+
+GROUP_HEADER = "x-celadon-group"
+"""Value of the header that tells groups apart. Absent when nobody asked for groups."""
+
+UNIT_BYTES = 1024
+GROUP_BYTES = 128
+"""Of longer values only the beginning is told."""
+
+
+def told(rule: Rule) -> Json:
+    """Headers of every request under a rule. What a client says under these names is always removed."""
+    added: dict[str, str] = {}
+    if rule.draw is not None:
+        added[SHARE_HEADER] = str(share_in_force(rule))
+        if isinstance(rule.draw.sticky, StickyHeader):
+            added[UNIT_HEADER] = f"%REQ({rule.draw.sticky.header}):{UNIT_BYTES}%"
+        if rule.draw.group:
+            added[GROUP_HEADER] = f"%REQ({rule.draw.group}):{GROUP_BYTES}%"
+    found: Json = {"request_headers_to_remove": [SHARE_HEADER, UNIT_HEADER, GROUP_HEADER]}
+    if added:
+        found["request_headers_to_add"] = [
+            {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+            for key, value in added.items()
+        ]
+    return found
+
+
+def share_in_force(rule: Rule) -> int:
+    """Green's part of a drawn rule's split; nothing while it is frozen."""
+    if rule.draw is None or rule.draw.frozen:
+        return 0
+    return sum(target.share for target in rule.split if target.revision == rule.draw.green)

@@ -1,5 +1,6 @@
 // Server is the backend behind every party of a benchmark: it repeats the body it was sent after a seeded
-// delay, names itself in a header, streams with an end mark, and on SIGTERM finishes what it accepted.
+// delay or after hashing for a while, fails a share of requests if told so, names itself in a header, streams with
+// an end mark, and on SIGTERM finishes what it accepted.
 package main
 
 import (
@@ -15,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sort"
 	"strconv"
 	"sync"
 	"syscall"
@@ -26,6 +28,8 @@ type backend struct {
 	nameHeader string
 	medianMS   float64
 	sigma      float64
+	failShare  float64
+	hashes     int
 
 	lock  sync.Mutex
 	draws *rand.Rand
@@ -44,10 +48,55 @@ func (b *backend) predict(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	time.Sleep(b.delay())
+	if b.hashes > 0 {
+		hash(b.hashes)
+	} else {
+		time.Sleep(b.delay())
+	}
 	w.Header().Set(b.nameHeader, b.name)
+	if b.fails() {
+		http.Error(w, "failed on purpose", http.StatusInternalServerError)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(body)
+}
+
+// golden always answers: the faults of a benchmark begin after green was proved.
+func (b *backend) golden(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, "{\"ok\": true}\n")
+}
+
+func (b *backend) fails() bool {
+	if b.failShare == 0 {
+		return false
+	}
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	return b.draws.Float64() < b.failShare
+}
+
+// hash burns processor time by a fixed amount of work, as a model does, so that a busy core makes it slower.
+func hash(times int) [sha256.Size]byte {
+	sum := sha256.Sum256(nil)
+	for range times {
+		sum = sha256.Sum256(sum[:])
+	}
+	return sum
+}
+
+// hashesPerMS is the median over a second of short stretches.
+func hashesPerMS() int {
+	const stretch = 20000
+	var took []float64
+	for end := time.Now().Add(time.Second); time.Now().Before(end); {
+		began := time.Now()
+		hash(stretch)
+		took = append(took, time.Since(began).Seconds()*1000)
+	}
+	sort.Float64s(took)
+	return int(stretch / took[len(took)/2])
 }
 
 func (b *backend) stream(w http.ResponseWriter, r *http.Request) {
@@ -88,7 +137,14 @@ func main() {
 	flag.StringVar(&b.nameHeader, "name-header", "x-backend-name", "header that carries the name")
 	flag.Float64Var(&b.medianMS, "delay-ms", 10, "median delay of an answer")
 	flag.Float64Var(&b.sigma, "delay-sigma", 0.2, "spread of the delay's logarithm")
+	flag.Float64Var(&b.failShare, "fail-share", 0, "share of the requests that fail with status 500")
+	flag.IntVar(&b.hashes, "hashes", 0, "hashes that an answer costs, in the place of the delay")
+	measure := flag.Bool("measure", false, "print how many hashes a millisecond takes, and end")
 	flag.Parse()
+	if *measure {
+		fmt.Println(hashesPerMS())
+		return
+	}
 	b.draws = rand.New(rand.NewSource(*seed))
 	warm(*warmMS)
 	if err := serve(b, *port); err != nil {
@@ -101,6 +157,7 @@ func serve(b *backend, port int) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", b.predict)
 	mux.HandleFunc("/stream", b.stream)
+	mux.HandleFunc("/golden", b.golden)
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {

@@ -59,16 +59,18 @@ class EventCoin:
 
     def worth(self, coin: Coin) -> Worth:
         """What the bets are worth at this moment."""
-        closed, cap = coin.closed, self.rules.cap
-        harm = suspected = (1 - self.rules.first) / closed.copies
-        stakes = closed.harm
+        closed, rules = coin.closed, self.rules
+        cap, stakes = rules.cap, closed.harm
+        harm = suspected = kept(rules, closed.copies)
         for capped, free, factor in zip(  # noqa: B905, the lengths are those of the rules
             stakes.capped, stakes.free, self._factors(coin, harm=True)
         ):
             suspected += free * factor
             harm += capped * (factor if factor < cap else cap)  # noqa: FURB136, twice as fast as min
-        (factor,) = self._factors(coin, harm=False)
-        return Worth(harm, suspected, closed.fine.capped[0] * min(self.rules.fine_cap, factor))
+        factor = self._factors(coin, harm=False)[0]
+        fine_cap = rules.fine_cap
+        fine = closed.fine.capped[0] * (factor if factor < fine_cap else fine_cap)  # noqa: FURB136
+        return Worth(harm, suspected, fine)
 
     def odds(self, share: int, base: float, *, harm: bool) -> tuple[Odds, ...]:
         """The odds of every alternative, worked out once."""
@@ -82,13 +84,15 @@ class EventCoin:
 
     def _factors(self, coin: Coin, *, harm: bool) -> list[float]:
         """By how much the open window multiplies each alternative so far."""
-        base = coin.closed.base
-        if len(coin.heard) == 1:
-            (tally,) = coin.heard
-            logs = _logs(self.odds(tally.share, base, harm=harm), tally)
+        base, heard = coin.closed.base, coin.heard
+        if len(heard) == 1:
+            tally = heard[0]
+            known = self._harm if harm else self._fine
+            odds = known.get((tally[0], base)) or self.odds(tally[0], base, harm=harm)
+            logs = _logs(odds, tally)
         else:
             nothing = [0.0] * (len(self.rules.ratios) if harm else 1)
-            each = (_logs(self.odds(tally.share, base, harm=harm), tally) for tally in coin.heard)
+            each = (_logs(self.odds(tally.share, base, harm=harm), tally) for tally in heard)
             logs = [sum(log) for log in zip(nothing, *each, strict=True)]
         return [exp(log) if log < EXPONENT else LARGEST for log in logs]
 
@@ -99,8 +103,7 @@ class EventCoin:
         for tally in coin.heard:
             past = merged(past, tally)
         copies = max(closed.copies, 1 + (window - closed.since) * rules.window_s // rules.copy_s)
-        # What is left for copies still to come falls like 1 / n, so that every one of them has its part.
-        fresh = (1 - rules.first) * (1 / closed.copies - 1 / copies) / len(rules.ratios)
+        fresh = (kept(rules, closed.copies) - kept(rules, copies)) / len(rules.ratios)
         return Closed(
             since=closed.since,
             window=window,
@@ -110,6 +113,14 @@ class EventCoin:
             base=_guess(sum(t.blue for t in past), sum(t.blue_events for t in past)) or closed.base,
             copies=copies,
         )
+
+
+def kept(rules: Rules, copies: int) -> float:
+    """Money that waits for bets still to come, when so many have begun.
+
+    It falls like 1 / n, so that every one of them has its part; the first `alike` of them have nearly equal ones.
+    """
+    return (1 - rules.first) * rules.alike / (rules.alike + copies - 1)
 
 
 def _logs(odds: tuple[Odds, ...], tally: Tally) -> list[float]:

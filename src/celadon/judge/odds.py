@@ -23,7 +23,8 @@ class Rules:
     `fine_ratio` times it plus `fine_extra`. ratios: the alternatives between which the bet on harm is spread.
     window_s: the longest transient of one replica that is excused: no window multiplies the money by more than
     `cap`, or the bet on fine by more than `fine_cap`: a bad moment of one of blue's replicas speaks for green, and
-    may speak less loudly. copy_s: a fresh bet starts so often; first: part of the money that the first one has (1 for no others).
+    may speak less loudly. copy_s: a fresh bet starts so often; first: part of the money that the first one has (1 for no others);
+    alike: about so many of the others have nearly equal parts, and those after them less and less.
     From `whole_from` on, answers without event are counted too.
     """
 
@@ -37,6 +38,7 @@ class Rules:
     fine_cap: float = 2.0
     copy_s: int = 300
     first: float = 0.7
+    alike: float = 5.0
     whole_from: float = 0.02
 
 

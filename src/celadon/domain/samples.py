@@ -1,6 +1,6 @@
 """What was counted over an interval, and where the count stands in its sources."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from celadon.domain.durations import Buckets
@@ -50,13 +50,16 @@ class Answers:
     errors: int = 0
     durations: Buckets = ()
     failed: int = 0
+    mirror: int = 0
+    units: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
     """What came to be known of one answer, in the order in which it did. None: this label does not say.
 
-    at_s: whole seconds at which the label came. wrong: the answer was not the true one. positive: the true one was
+    at_s: whole seconds at which the label came; answered_s: those at which the answer was given, 0 where that is not
+    known. wrong: the answer was not the true one. positive: the true one was
     the positive label; claimed: the answer was. score: in [0, 1], higher is better.
     """
 
@@ -68,6 +71,7 @@ class Label:
     positive: bool | None = None
     claimed: bool | None = None
     score: float | None = None
+    answered_s: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,3 +130,8 @@ class Evidence:
     def of(self, revision: RevisionId) -> Counts:
         """The counts of one revision; empty ones when it has answered nothing."""
         return next((c for c in self.counts if c.revision == revision), Counts(revision=revision))
+
+
+def of_next_stage(evidence: Evidence | None) -> Evidence | None:
+    """What a new stage begins with: the guard counts anew, and the comparison goes on."""
+    return None if evidence is None else replace(evidence, counts=())

@@ -1,7 +1,7 @@
 """Clusters in Envoy's words: which replicas there are, how they are asked after, and who is taken out."""
 
 from celadon.domain.goal import Endpoint
-from celadon.traffic.envoy.snapshot import Cluster
+from celadon.traffic.envoy.snapshot import Cluster, Use
 from celadon.traffic.envoy.words import API, Json, Paths, address_of, endpoints_file, from_file, seconds
 
 UPSTREAM_IDLE_S = 1.0
@@ -9,6 +9,12 @@ UPSTREAM_IDLE_S = 1.0
 
 UNLIMITED = 1_000_000
 """Envoy's circuit breakers default to 1,024 requests and 3 retries at once, which would shed load unasked."""
+
+COPIES_MAX = 256
+"""So many copies may be at one revision at once. A replica that hangs keeps those and no more."""
+
+COPIES_WAITING_MAX = 64
+"""So many may wait for a connection, with up to a mebibyte of their bodies each."""
 
 
 def cluster(value: Cluster, paths: Paths) -> Json:
@@ -33,16 +39,8 @@ def cluster_with(value: Cluster, source: Json) -> Json:
         # healthy, and a switch in that second would meet nobody.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
         "ignore_health_on_host_removal": True,
-        "circuit_breakers": {
-            "thresholds": [
-                {
-                    "max_connections": UNLIMITED,
-                    "max_pending_requests": UNLIMITED,
-                    "max_requests": UNLIMITED,
-                    "max_retries": UNLIMITED,
-                }
-            ]
-        },
+        "circuit_breakers": {"thresholds": [_COPIES if value.use is Use.MIRROR else _CALLERS]},
+        "close_connections_on_host_health_failure": value.use is Use.MIRROR,
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": f"{API}.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -54,6 +52,21 @@ def cluster_with(value: Cluster, source: Json) -> Json:
     if value.ready is None:
         return base
     return {**base, "health_checks": [_health_check(value.ready)], "outlier_detection": _EJECTION}
+
+
+_CALLERS: Json = {
+    "max_connections": UNLIMITED,
+    "max_pending_requests": UNLIMITED,
+    "max_requests": UNLIMITED,
+    "max_retries": UNLIMITED,
+}
+
+_COPIES: Json = {
+    "max_connections": COPIES_MAX,
+    "max_pending_requests": COPIES_WAITING_MAX,
+    "max_requests": COPIES_MAX,
+    "max_retries": 0,
+}
 
 
 def _health_check(path: str) -> Json:

@@ -1,6 +1,7 @@
 """Listeners in Envoy's words: where clients come in, and what every connection is held to."""
 
 from celadon.traffic.envoy.counting import sample_logs
+from celadon.traffic.envoy.matches import cookie_reader
 from celadon.traffic.envoy.snapshot import Table
 from celadon.traffic.envoy.words import API, Json, Paths, address_of, from_file, routes_file
 
@@ -48,6 +49,7 @@ def _connection_manager(table: Table, routes: Json, access_log: str) -> Json:
             "upgrade_configs": [{"upgrade_type": "websocket"}],
             "access_log": logs,
             "http_filters": [
+                cookie_reader(),
                 {
                     "name": "envoy.filters.http.router",
                     "typed_config": {

@@ -14,7 +14,7 @@ from celadon.traffic.envoy.admin import View
 from celadon.traffic.envoy.confirm import Change, Confirmer, RejectedError
 from celadon.traffic.envoy.plane import Plane
 from celadon.traffic.envoy.proof import Prover, needs_proof, port_taken
-from celadon.traffic.envoy.snapshot import Cluster, clash, cluster_name, listener_name, preview_name
+from celadon.traffic.envoy.snapshot import Cluster, Use, clash, clusters_of, listener_name, preview_name
 from celadon.traffic.envoy.track import Kept, Track
 
 ALL_HEALTHY_S = 2.0
@@ -181,14 +181,15 @@ class Mover:
 
         Not for ever where waiting protects nobody: when what serves now has no healthy replica either.
         """
-        serving = _by_cluster(target)
-        if all(_can_serve(self.view(), name, hosts, patient=True) for name, hosts in serving.items()):
+        reached = [c for c in clusters_of(target) if c.name in tracks.routed(target)] if target else []
+        if all(_can_serve(self.view(), cluster, patient=True) for cluster in reached):
             return
         began = time.monotonic()
         while True:
-            view = await self.look(frozenset(serving) | tracks.routed(track.kept.published))
+            names = frozenset(cluster.name for cluster in reached)
+            view = await self.look(names | tracks.routed(track.kept.published))
             late = time.monotonic() - began > ALL_HEALTHY_S
-            if all(_can_serve(view, name, hosts, patient=not late) for name, hosts in serving.items()):
+            if all(_can_serve(view, cluster, patient=not late) for cluster in reached):
                 return
             if late and not any(_healthy(view, *pair) for pair in tracks.serving(track.kept.published)):
                 return
@@ -201,17 +202,17 @@ def _healthy(view: View, cluster: str, address: Address) -> bool:
     return host is not None and host.healthy
 
 
-def _can_serve(view: View, cluster: str, replicas: list[Address], *, patient: bool) -> bool:
-    """One healthy replica is enough once every other has been checked at least once, or we have lost patience."""
-    unchecked = (a for a in replicas if (host := view.get(cluster, {}).get(a)) is None or host.pending)
-    return any(_healthy(view, cluster, a) for a in replicas) and not (patient and any(unchecked))
+def _can_serve(view: View, cluster: Cluster, *, patient: bool) -> bool:
+    """One healthy replica is enough once every other has been checked at least once, or we have lost patience.
 
-
-def _by_cluster(wanted: Wanted | None) -> dict[str, list[Address]]:
-    found: dict[str, list[Address]] = defaultdict(list)
-    for name, address in tracks.serving(wanted):
-        found[name].append(address)
-    return dict(found)
+    Copies need none: nobody waits for their answers, and they must not hold up what callers need.
+    """
+    replicas = [e.address for e in cluster.endpoints if not e.draining]
+    hosts = view.get(cluster.name, {})
+    unchecked = any((host := hosts.get(a)) is None or host.pending for a in replicas)
+    needed = bool(replicas) and cluster.use is not Use.MIRROR
+    healthy = not needed or any(_healthy(view, cluster.name, a) for a in replicas)
+    return healthy and not (patient and unchecked)
 
 
 def _addresses(wanted: Wanted) -> frozenset[Address]:
@@ -250,10 +251,6 @@ def _route_change(before: Wanted | None, after: Wanted | None, *, everything: bo
 
 def _turned(before: Wanted | None, after: Wanted | None) -> frozenset[str]:
     """Clusters for which some replica starts or stops getting requests."""
-    return frozenset(name for name, _ in tracks.serving(before) ^ tracks.serving(after)) | frozenset(
-        cluster_name(w.service, revision)
-        for w in (before,)
-        if w is not None
-        for revision, _ in w.endpoints
-        if after is None
-    )
+    gone = clusters_of(before) if before is not None and after is None else ()
+    turned = {name for name, _ in tracks.serving(before) ^ tracks.serving(after)}
+    return frozenset(turned | {cluster.name for cluster in gone if not cluster.preview})

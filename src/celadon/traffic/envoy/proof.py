@@ -9,14 +9,15 @@ import re
 import socket
 import tempfile
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from celadon.domain.goal import Wanted
 from celadon.domain.names import Address
 from celadon.domain.problem import TransientFault
 from celadon.traffic.envoy.render import static
-from celadon.traffic.envoy.snapshot import Snapshot
+from celadon.traffic.envoy.snapshot import Snapshot, clusters_of
+from celadon.traffic.envoy.track import routed
 
 VALIDATE_S = 20.0
 POLITE = 10
@@ -106,19 +107,15 @@ def reason(log: str) -> str:
 
 def needs_proof(before: Wanted | None, after: Wanted) -> bool:
     """Whether more changes than shares and replicas; also when a share goes to a revision without a cluster."""
-    known = {revision for revision, _ in after.endpoints}
-    named = {part.revision for route in after.routes for part in route.split if part.share > 0}
-    return before is None or not named <= known or _structure(before) != _structure(after)
+    known = {cluster.name for cluster in clusters_of(after)}
+    return before is None or not routed(after) <= known or _structure(before) != _structure(after)
 
 
 def _structure(wanted: Wanted) -> tuple[Hashable, ...]:
-    return (
-        wanted.route,
-        tuple((route.match, route.mirrors) for route in wanted.routes),
-        frozenset(revision for revision, _ in wanted.endpoints),
-        wanted.preview,
-        frozenset(wanted.ready),
-    )
+    """Stages, freezes and copies to clusters that are there are left out: they are in a hurry, and all alike."""
+    draws = tuple((r.match, r.draw.sticky, r.draw.group) if r.draw else r.match for r in wanted.routes)
+    clusters = frozenset(replace(cluster, endpoints=()) for cluster in clusters_of(wanted))
+    return wanted.route, draws, clusters
 
 
 def port_taken(address: Address, option: str) -> str | None:

@@ -1,8 +1,10 @@
 """Routes in Envoy's words: who answers which request, and what may be repeated."""
 
 from celadon.domain.spec import RetryWhen
+from celadon.traffic.envoy.draws import UNIT, Way, cookie, salt, ways
+from celadon.traffic.envoy.matches import UNIT_IN_COOKIE, found_in, match
 from celadon.traffic.envoy.snapshot import Rule, Table, Target
-from celadon.traffic.envoy.told import told
+from celadon.traffic.envoy.told import MIRRORED_HEADER, UNIT_BYTES, UNIT_HEADER, told
 from celadon.traffic.envoy.words import API, Json, seconds
 
 REVISION_HEADER = "x-celadon-revision"
@@ -35,7 +37,7 @@ def _routes(table: Table, hostname: str) -> list[Json]:
         for order, rule in enumerate(table.rules)
         if (rank := _closeness(rule, hostname)) is not None
     ]
-    return [_route(rule) for *_, rule in sorted(ranked, key=lambda r: r[:3])]
+    return [_route(rule, way) for *_, rule in sorted(ranked, key=lambda r: r[:3]) for way in ways(rule)]
 
 
 def _closeness(rule: Rule, hostname: str) -> int | None:
@@ -48,9 +50,9 @@ def _covers(pattern: str, hostname: str) -> bool:
     return pattern in {hostname, "*"} or (pattern.startswith("*") and hostname.endswith(pattern[1:]))
 
 
-def _route(rule: Rule) -> Json:
+def _route(rule: Rule, way: Way) -> Json:
     action: Json = {
-        "weighted_clusters": {"clusters": [_weighted(target) for target in rule.split]},
+        **_among(rule, way),
         "timeout": seconds(rule.timeout_s or 0),
         "idle_timeout": "0s",
     }
@@ -58,30 +60,44 @@ def _route(rule: Rule) -> Json:
         action["request_mirror_policies"] = [_mirror(target) for target in rule.mirrors]
     if rule.retry.when is not RetryWhen.NEVER and rule.retry.attempts > 0:
         action["retry_policy"] = _retry(rule)
-    route: Json = {"match": _match(rule), "route": action, **told(rule)}
+    route: Json = {"match": match(rule, way), "route": action, **told(rule, _unit(way))}
+    if way.cookie is not None:
+        route["typed_per_filter_config"] = found_in(way.cookie)
     if rule.retry.when is RetryWhen.RESET:
         route["request_body_buffer_limit"] = BUFFER_BYTES
     return route
 
 
-def _match(rule: Rule) -> Json:
-    prefix = rule.prefix.rstrip("/")
-    match: Json = {"path_separated_prefix": prefix} if prefix else {"prefix": "/"}
-    headers = [{"name": name, "string_match": {"exact": value}} for name, value in rule.match.headers]
-    return {**match, "headers": headers} if headers else match
+def _unit(way: Way) -> str:
+    if way.cookie is not None:
+        return UNIT_IN_COOKIE
+    if way.header is not None:
+        return f"%REQ({way.header}):{UNIT_BYTES}%"
+    return UNIT if way.fresh else ""
 
 
-def _weighted(target: Target) -> Json:
+def _among(rule: Rule, way: Way) -> Json:
+    drawn: Json = {"clusters": [_weighted(rule, way, target) for target in way.split]}
+    if rule.draw is None or way.header is None:
+        return {"weighted_clusters": drawn}
+    salted = {"pattern": {"regex": "^"}, "substitution": f"{salt(rule.draw)}:"}
     return {
-        "name": target.cluster,
-        "weight": target.share,
-        "response_headers_to_add": [
-            {
-                "header": {"key": REVISION_HEADER, "value": target.revision},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            }
-        ],
+        "weighted_clusters": {**drawn, "use_hash_policy": True},
+        "hash_policy": [{"header": {"header_name": way.header, "regex_rewrite": salted}}],
     }
+
+
+def _weighted(rule: Rule, way: Way, target: Target) -> Json:
+    added = [_added(REVISION_HEADER, target.revision, "OVERWRITE_IF_EXISTS_OR_ADD")]
+    # A new unit's key is made up once, when it is told; from there the cookie takes it.
+    given = cookie(rule, way, target, f"%REQ({UNIT_HEADER})%")
+    if given is not None:
+        added.append(_added("set-cookie", given, "APPEND_IF_EXISTS_OR_ADD"))
+    return {"name": target.cluster, "weight": target.share, "response_headers_to_add": added}
+
+
+def _added(key: str, value: str, action: str) -> Json:
+    return {"header": {"key": key, "value": value}, "append_action": action}
 
 
 def _mirror(target: Target) -> Json:
@@ -90,6 +106,7 @@ def _mirror(target: Target) -> Json:
         "cluster": target.cluster,
         "runtime_fraction": {"default_value": share},
         "disable_shadow_host_suffix_append": True,
+        "request_headers_mutations": [{"append": _added(MIRRORED_HEADER, "1", "OVERWRITE_IF_EXISTS_OR_ADD")}],
     }
 
 

@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from celadon.domain.draw import Draw, Match
-from celadon.domain.goal import Endpoint, Route, Wanted
+from celadon.domain.goal import Arm, Endpoint, Part, Route, Wanted
 from celadon.domain.names import Address, RevisionId, ServiceKey
 from celadon.domain.plan import FULL
 from celadon.domain.spec import Retry, RetryWhen
@@ -14,14 +15,26 @@ LOOPBACK = "127.0.0.1"
 """Where previews listen, whatever the route's own host is."""
 
 
+class Use(StrEnum):
+    """What the replicas of a revision are reached for."""
+
+    MAIN = "main"
+    CONTROL = "control"
+    MIRROR = "mirror"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """The replicas of one revision as one target. ready None: nobody asks after their health (a preview)."""
+    """The replicas of one revision as one target. ready None: nobody asks after their health (a preview).
+
+    Copies have a cluster of their own, so that a slow green can hold only so many of them.
+    """
 
     service: ServiceKey
     revision: RevisionId
     ready: str | None
     endpoints: tuple[Endpoint, ...] = ()
+    use: Use = Use.MAIN
 
     @property
     def preview(self) -> bool:
@@ -29,8 +42,7 @@ class Cluster:
 
     @property
     def name(self) -> str:
-        """Stable and readable; service names hold neither slashes nor dots, so that it is unique and a file name."""
-        plain = f"{self.service.namespace}/{self.service.name}/{self.revision}"
+        plain = cluster_name(self.service, self.revision, self.use)
         return f"preview/{plain}" if self.preview else plain
 
 
@@ -86,8 +98,10 @@ class Claim:
     clusters: tuple[Cluster, ...]
 
 
-def cluster_name(service: ServiceKey, revision: RevisionId) -> str:
-    return f"{service.namespace}/{service.name}/{revision}"
+def cluster_name(service: ServiceKey, revision: RevisionId, use: Use = Use.MAIN) -> str:
+    """Readable, and for ever the same. Neither slashes nor dots in the parts: it is unique and a file name."""
+    suffix = "" if use is Use.MAIN else f"-{use}"
+    return f"{service.namespace}/{service.name}/{revision}{suffix}"
 
 
 def listener_name(wanted: Wanted) -> str:
@@ -99,23 +113,35 @@ def preview_name(service: ServiceKey) -> str:
 
 
 def clusters_of(wanted: Wanted) -> tuple[Cluster, ...]:
-    """The clusters that a wish names itself: one per revision, one more for the preview."""
-    ready = dict(wanted.ready)
-    named = [
-        Cluster(
-            service=wanted.service,
-            revision=revision,
-            ready=ready.get(revision, "/"),
-            endpoints=tuple(sorted(points)),
-        )
-        for revision, points in wanted.endpoints
+    """The clusters that a wish names itself: those that requests reach, those for copies, and the preview."""
+    reached = [
+        _cluster(wanted, revision, points, use)
+        for use, there in ((Use.MAIN, wanted.endpoints), (Use.CONTROL, wanted.controls))
+        for revision, points in there
     ]
-    shown = [
-        Cluster(service=wanted.service, revision=c.revision, ready=None, endpoints=c.endpoints)
-        for c in named
-        if c.revision == wanted.preview
-    ]
-    return tuple(named + shown)
+    main = [c for c in reached if c.use is Use.MAIN]
+    copied = _copied(wanted)
+    copies = [replace(c, use=Use.MIRROR) for c in main if c.revision in copied]
+    shown = [replace(c, ready=None) for c in main if c.revision == wanted.preview]
+    return tuple(reached + copies + shown)
+
+
+def _cluster(wanted: Wanted, revision: RevisionId, points: tuple[Endpoint, ...], use: Use) -> Cluster:
+    return Cluster(
+        service=wanted.service,
+        revision=revision,
+        ready=dict(wanted.ready).get(revision, "/"),
+        endpoints=tuple(sorted(points)),
+        use=use,
+    )
+
+
+def _copied(wanted: Wanted) -> frozenset[RevisionId]:
+    """Revisions that get copies, or may soon: while something is drawn, copying begins and ends with the routes."""
+    now = {mirror.revision for route in wanted.routes for mirror in route.mirrors}
+    drawn = [route for route in wanted.routes if route.draw is not None]
+    soon = {part.revision for route in drawn for part in route.split}
+    return frozenset(now | soon | {route.draw.green for route in drawn if route.draw is not None})
 
 
 def fold(claims: Iterable[Claim]) -> Snapshot:
@@ -163,23 +189,40 @@ def _table(name: str, wishes: list[Wanted]) -> Table:
 
 
 def _rule(wanted: Wanted, route: Route) -> Rule:
-    shares: dict[RevisionId, int] = defaultdict(int)
-    for part in route.split:
-        shares[part.revision] += part.share
     return Rule(
         hostnames=wanted.route.hostnames,
         prefix=wanted.route.prefix,
         match=route.match,
-        split=tuple(_target(wanted, revision, share) for revision, share in shares.items() if share > 0),
-        mirrors=tuple(_target(wanted, m.revision, m.share) for m in route.mirrors if m.share > 0),
+        split=split(wanted, route),
+        mirrors=mirrors(wanted, route),
         timeout_s=wanted.route.timeout_s,
         retry=wanted.route.retry,
         draw=route.draw,
     )
 
 
-def _target(wanted: Wanted, revision: RevisionId, share: int) -> Target:
-    return Target(cluster=cluster_name(wanted.service, revision), revision=revision, share=share)
+def split(wanted: Wanted, route: Route) -> tuple[Target, ...]:
+    """Who is drawn among. A control arm without a replica has its share served by the main one."""
+    shares: dict[tuple[RevisionId, Use], int] = defaultdict(int)
+    for part in route.split:
+        shares[part.revision, _use(wanted, part)] += part.share
+    return tuple(
+        _target(wanted, revision, use, share) for (revision, use), share in shares.items() if share > 0
+    )
+
+
+def mirrors(wanted: Wanted, route: Route) -> tuple[Target, ...]:
+    """Who gets copies."""
+    return tuple(_target(wanted, m.revision, Use.MIRROR, m.share) for m in route.mirrors if m.share > 0)
+
+
+def _use(wanted: Wanted, part: Part) -> Use:
+    there = dict(wanted.controls).get(part.revision, ())
+    return Use.CONTROL if part.arm is Arm.CONTROL and any(not e.draining for e in there) else Use.MAIN
+
+
+def _target(wanted: Wanted, revision: RevisionId, use: Use, share: int) -> Target:
+    return Target(cluster=cluster_name(wanted.service, revision, use), revision=revision, share=share)
 
 
 def _preview(wanted: Wanted) -> Table:

@@ -1,6 +1,5 @@
 """What the proxy tells of a drawn request, in headers that replicas see and that its request log prints."""
 
-from celadon.domain.draw import StickyHeader
 from celadon.traffic.envoy.snapshot import Rule
 from celadon.traffic.envoy.words import Json
 
@@ -13,21 +12,27 @@ UNIT_HEADER = "x-celadon-unit"
 GROUP_HEADER = "x-celadon-group"
 """Value of the header that tells groups apart. Absent when nobody asked for groups."""
 
+MIRRORED_HEADER = "x-celadon-mirrored"
+"""Says `1` to a replica that gets a copy: nobody sees what it answers."""
+
 UNIT_BYTES = 1024
 GROUP_BYTES = 128
 """Of longer values only the beginning is told."""
 
 
-def told(rule: Rule) -> Json:
-    """Headers of every request under a rule. What a client says under these names is always removed."""
+def told(rule: Rule, unit: str = "") -> Json:
+    """Headers of every request under a rule. What a client says under these names is always removed.
+
+    unit: where Envoy finds the unit's key; empty where it has none.
+    """
     added: dict[str, str] = {}
     if rule.draw is not None:
         added[SHARE_HEADER] = str(share_in_force(rule))
-        if isinstance(rule.draw.sticky, StickyHeader):
-            added[UNIT_HEADER] = f"%REQ({rule.draw.sticky.header}):{UNIT_BYTES}%"
+        if unit:
+            added[UNIT_HEADER] = unit
         if rule.draw.group:
             added[GROUP_HEADER] = f"%REQ({rule.draw.group}):{GROUP_BYTES}%"
-    found: Json = {"request_headers_to_remove": [SHARE_HEADER, UNIT_HEADER, GROUP_HEADER]}
+    found: Json = {"request_headers_to_remove": [SHARE_HEADER, UNIT_HEADER, GROUP_HEADER, MIRRORED_HEADER]}
     if added:
         found["request_headers_to_add"] = [
             {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from celadon.domain.facts import Refused
 from celadon.domain.goal import Endpoint, Wanted
 from celadon.domain.names import Address, ServiceKey
-from celadon.traffic.envoy.snapshot import Claim, Cluster, cluster_name, clusters_of
+from celadon.traffic.envoy.snapshot import Claim, Cluster, clusters_of, mirrors, split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +117,8 @@ def routed(wanted: Wanted | None) -> frozenset[str]:
     """Clusters that clients' requests or copies of them may reach."""
     if wanted is None:
         return frozenset()
-    parts = [part.revision for route in wanted.routes for part in route.split if part.share > 0]
-    parts += [mirror.revision for route in wanted.routes for mirror in route.mirrors if mirror.share > 0]
-    return frozenset(cluster_name(wanted.service, revision) for revision in parts)
+    targets = [t for route in wanted.routes for t in (*split(wanted, route), *mirrors(wanted, route))]
+    return frozenset(target.cluster for target in targets)
 
 
 def serving(wanted: Wanted | None) -> frozenset[tuple[str, Address]]:
@@ -128,9 +127,9 @@ def serving(wanted: Wanted | None) -> frozenset[tuple[str, Address]]:
         return frozenset()
     reached = routed(wanted)
     return frozenset(
-        (name, e.address)
-        for revision, points in wanted.endpoints
-        if (name := cluster_name(wanted.service, revision)) in reached
-        for e in points
+        (cluster.name, e.address)
+        for cluster in clusters_of(wanted)
+        if cluster.name in reached
+        for e in cluster.endpoints
         if not e.draining
     )

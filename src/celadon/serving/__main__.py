@@ -16,6 +16,8 @@ from celadon.serving.refusal import MODEL_REFUSED, OK, PROGRAM, WORLD_FAILED, Mo
 
 DEFAULT_MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 DEFAULT_DRAIN_S: Final = 30.0
+PREDICTIONS: Final = "CELADON_PREDICTIONS"
+"""Environment variable with the file to which predictions are appended; without it none are."""
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -65,6 +67,7 @@ def _serve(options: argparse.Namespace) -> int:
         threads=options.threads,
         max_body_bytes=options.max_body_bytes,
         drain_s=options.drain_seconds,
+        predictions=Path(os.environ[PREDICTIONS]) if os.environ.get(PREDICTIONS) else None,
     )
     try:
         return serve.serve(settings)

@@ -9,16 +9,21 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
+from celadon.serving.model import Maps, OutputSpec
 from celadon.serving.refusal import RequestRefusedError
+from celadon.serving.tensors import Array
 
 OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
+    """outputs: what the model said, for the log of predictions; empty where no model ran."""
+
     status: int = 200
     body: bytes = b""
     content_type: bytes = b"application/json"
+    outputs: tuple[tuple[OutputSpec, Array | Maps], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from celadon.serving import oip, tfs
 from celadon.serving.answering import Answer, Route, answer_json, error
 from celadon.serving.identity import Phase, Served
 from celadon.serving.metrics import CONTENT_TYPE, Metrics
+from celadon.serving.predictions import GROUP, MIRRORED, SHARE, PredictionLog
 from celadon.serving.refusal import PROGRAM, InferenceFailedError, RequestRefusedError, shown
 
 Scope = MutableMapping[str, Any]
@@ -44,15 +45,21 @@ class _Headers:
     length: int | None = None
     encoding: bytes = b"identity"
     refused: str | None = None
+    share: bytes | None = None
+    group: bytes = b""
+    mirrored: bool = False
 
 
 class Front:
     """Serves one model on both protocols. Thread-safe counters aside, everything here runs on one event loop."""
 
-    def __init__(self, served: Served, metrics: Metrics, max_body_bytes: int) -> None:
+    def __init__(
+        self, served: Served, metrics: Metrics, max_body_bytes: int, log: PredictionLog | None = None
+    ) -> None:
         self._served = served
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
+        self._log = log
         self._lane = ThreadPoolExecutor(max_workers=LANES, thread_name_prefix="lane")
         self._routes = {**tfs.routes(served), **oip.routes(served), **self._own_routes()}
         self.in_flight = 0
@@ -72,6 +79,11 @@ class Front:
             ("GET", "/healthz/ready"): Route(protocol=OTHER, answer=lambda _: oip.ready(self._served)),
             ("GET", "/metrics"): Route(protocol=OTHER, answer=exposition),
         }
+
+    def flush(self) -> None:
+        """What was to be logged is written, unless the disk is too slow for it; nothing is logged from then on."""
+        if self._log is not None:
+            self._log.close()
 
     def close(self) -> None:
         """Lets go of the lane; what waits on it will not run."""
@@ -94,8 +106,20 @@ class Front:
             self._metrics.gone(protocol)
         else:
             self._metrics.answered(protocol, answer.status, perf_counter() - started)
+            if answer.outputs and headers.share is not None and headers.request_id is not None:
+                self._note(headers.share, headers.request_id, headers, answer)
         finally:
             self._count_in_flight(-counted)
+
+    def _note(self, share: bytes, request_id: bytes, headers: _Headers, answer: Answer) -> None:
+        """Log what was predicted. The caller has its answer; nothing that goes wrong here may reach it."""
+        if self._log is None:
+            return
+        try:
+            self._log.note(share, request_id, headers.group, answer.outputs, mirrored=headers.mirrored)
+        except Exception:  # noqa: BLE001  # as in _answer
+            self._metrics.lost.inc()
+            _complain(request_id, traceback.format_exc())
 
     def _count_in_flight(self, change: int) -> None:
         self.in_flight += change
@@ -190,7 +214,19 @@ def _read_headers(raw: list[tuple[bytes, bytes]], route: Route | None) -> _Heade
             headers.encoding = value.lower()
         elif name in refused:
             headers.refused = refused[name]
+        elif name.startswith(b"x-celadon-"):
+            _read_drawn(headers, name, value)
     return headers
+
+
+def _read_drawn(headers: _Headers, name: bytes, value: bytes) -> None:
+    """What the router says of a request that it drew to a side."""
+    if name == SHARE:
+        headers.share = value
+    elif name == GROUP:
+        headers.group = value
+    elif name == MIRRORED:
+        headers.mirrored = value not in {b"", b"0", b"false"}
 
 
 def _complain(request_id: bytes | None, text: str) -> None:

@@ -70,6 +70,13 @@ class Metrics:
             registry=registry,
         )
         info.labels(served.name, served.version, revision, served.model.artifact.sha256).set(1)
+        predictions = Counter(
+            "celadon_serving_predictions_total",
+            "Predictions that were to be logged while a release compares revisions, by what became of them.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.logged, self.lost = predictions.labels("logged"), predictions.labels("lost")
         self._requests = {
             (protocol, code): requests.labels(protocol, code) for protocol in PROTOCOLS for code in CODES
         }

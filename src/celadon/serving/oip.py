@@ -110,8 +110,9 @@ def infer(served: Served, body: bytes) -> Answer:
     answer: dict[str, Any] = {"model_name": served.name, "model_version": served.version}
     if asked.id is not None:
         answer["id"] = asked.id
-    answer["outputs"] = [_output(spec, result) for spec, result in zip(asked.outputs, results, strict=True)]
-    return Answer(body=dump(answer))
+    said = tuple(zip(asked.outputs, results, strict=True))
+    answer["outputs"] = [_output(spec, result) for spec, result in said]
+    return Answer(body=dump(answer), outputs=said)
 
 
 def _asked(served: Served, request: dict[str, Any]) -> _Asked:

@@ -24,6 +24,7 @@ from celadon.serving.artifact import examine
 from celadon.serving.front import Front
 from celadon.serving.identity import Life, Phase, Served
 from celadon.serving.metrics import Metrics
+from celadon.serving.predictions import PredictionLog
 from celadon.serving.refusal import MODEL_REFUSED, OK, PROGRAM, WORLD_FAILED
 from celadon.serving.replay import Request, WarmupError, read_requests, warm_up
 
@@ -48,6 +49,7 @@ class Settings:
     threads: int
     max_body_bytes: int
     drain_s: float
+    predictions: Path | None = None
 
 
 def serve(settings: Settings) -> int:
@@ -65,7 +67,11 @@ def serve(settings: Settings) -> int:
     )
     loaded = models.load(examine(settings.model), settings.threads)
     served = Served(name=settings.name, version=settings.version, model=loaded, life=Life())
-    front = Front(served, Metrics(served, settings.revision), settings.max_body_bytes)
+    metrics = Metrics(served, settings.revision)
+    log = None
+    if settings.predictions is not None:
+        log = PredictionLog(settings.predictions, settings.revision, metrics.logged.inc, metrics.lost.inc)
+    front = Front(served, metrics, settings.max_body_bytes, log)
     server = _Server(front, served.life, settings.drain_s)
     # What is loaded stays; looking through it again for every large request would show in the latency.
     gc.freeze()
@@ -94,6 +100,7 @@ async def _live(
         )
     await serving
     warming.cancel()
+    front.flush()
     if server.cut:
         say(f"the drain deadline of {settings.drain_s:g} s passed; requests cut: {server.cut}")
         _leave_at_once(WORLD_FAILED)

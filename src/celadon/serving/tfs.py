@@ -132,7 +132,7 @@ def _predict_columns(served: Served, inputs: Any) -> Answer:
     plain = [_columns(output) for output in outputs]
     names = [spec.name for spec in served.model.outputs]
     answer = plain[0] if len(plain) == 1 else dict(zip(names, plain, strict=True))
-    return Answer(body=dump({"outputs": answer}))
+    return Answer(body=dump({"outputs": answer}), outputs=_said(served, outputs))
 
 
 def _predict_rows(served: Served, instances: Any) -> Answer:
@@ -147,12 +147,16 @@ def _predict_rows(served: Served, instances: Any) -> Answer:
         _rows(output, len(instances), spec)
         for output, spec in zip(outputs, served.model.outputs, strict=True)
     ]
+    said = _said(served, outputs)
     if len(rows) == 1:
-        return Answer(body=dump({"predictions": rows[0]}))
+        return Answer(body=dump({"predictions": rows[0]}), outputs=said)
     names = [spec.name for spec in served.model.outputs]
-    return Answer(
-        body=dump({"predictions": [dict(zip(names, row, strict=True)) for row in zip(*rows, strict=True)]})
-    )
+    predictions = [dict(zip(names, row, strict=True)) for row in zip(*rows, strict=True)]
+    return Answer(body=dump({"predictions": predictions}), outputs=said)
+
+
+def _said(served: Served, outputs: list[Array | Maps]) -> tuple[tuple[OutputSpec, Array | Maps], ...]:
+    return tuple(zip(served.model.outputs, outputs, strict=True))
 
 
 def _by_input(specs: tuple[TensorSpec, ...], instances: list[Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from celadon.domain.problem import LastingFault
 from celadon.domain.revision import CommandRuntime, ModelRuntime
 from celadon.platform.process.limits import make_limits
 from celadon.platform.process.logs import prune_logs
+from celadon.platform.process.predictions import predictions_path, prune_predictions
 from celadon.platform.process.rundir import RunDir, run_dirs
 from celadon.platform.process.secret import resolve
 
@@ -56,7 +57,9 @@ def make_order(shelf: Shelf, run: RunDir, launch: Launch, token: str) -> dict[st
     log = log_path(shelf.home, run)
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     prune_logs(log.parent, launch.replica.service, {other.replica for other in run_dirs(shelf.home)})
-    env = environment(launch, token) | values
+    predictions = predictions_path(shelf.home, launch.replica)
+    prune_predictions(shelf.home, {other.replica for other in run_dirs(shelf.home)})
+    env = environment(launch, token, predictions) | values
     run.write(
         "launch.json",
         {
@@ -127,7 +130,7 @@ def _copy_writable(source: str, target: str) -> None:
         Path(target).chmod(0o600 | (Path(source).stat().st_mode & 0o100))
 
 
-def environment(launch: Launch, token: str) -> dict[str, str]:
+def environment(launch: Launch, token: str, predictions: Path) -> dict[str, str]:
     """A small base, the owner's own, and who the replica is; never the daemon's whole environment."""
     base = {name: os.environ[name] for name in INHERITED if name in os.environ}
     base.setdefault("PATH", os.defpath)
@@ -136,6 +139,7 @@ def environment(launch: Launch, token: str) -> dict[str, str]:
         "CELADON_SERVICE": str(launch.replica.service),
         "CELADON_REVISION": launch.revision.id,
         "CELADON_REPLICA": str(launch.replica.index),
+        "CELADON_PREDICTIONS": str(predictions),
     }
     # A replica's output is read line by line as it comes; Python would keep it back in blocks.
     return base | {"PYTHONUNBUFFERED": "1"} | dict(launch.revision.env) | own

@@ -13,6 +13,7 @@ from celadon.domain.names import ReplicaId, ServiceKey
 from celadon.domain.spec import SecretEnv, SecretFile
 from celadon.platform.process.logs import read_logs
 from celadon.platform.process.order import Shelf
+from celadon.platform.process.predictions import remove_predictions
 from celadon.platform.process.replica import Replica, Surroundings
 from celadon.platform.process.rundir import run_dir, run_dirs
 from celadon.platform.process.secret import secret_digest
@@ -105,9 +106,10 @@ class ProcessPlatform:
         return secret_digest(self._shelf.home, source)
 
     def remove(self, service: ServiceKey) -> None:
-        """Take away the logs of a service of which no replica is left."""
+        """Take away the logs and predictions of a service of which no replica is left."""
         assert not any(key.service == service for key in self._replicas), service
         shutil.rmtree(self._logs(service), ignore_errors=True)
+        remove_predictions(self._shelf.home, service)
 
     def logs(
         self, service: ServiceKey, since: float | None = None, *, follow: bool = False

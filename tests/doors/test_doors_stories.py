@@ -144,7 +144,7 @@ def test_whoever_deploys_without_traffic_is_told_what_to_do(up):
         f"send requests to {up.url().removesuffix('score')}",
         "or decide: celadon promote score   or: celadon abort score",
     ]
-    assert f"next     {told[1]}" in up.done("status", "score")
+    assert f"next       {told[1]}" in up.done("status", "score")
     assert "score-2 releases revision" in up.done("deploy", "-f", up.service(score=2), "--detach")
     up.done("promote", "score")
     said, errors = follower.communicate(timeout=20)

@@ -67,6 +67,7 @@ class Finding:
     """What one metric says. needed: about how many more answers of green until it is proved fine, None if never.
 
     required: whether it must be proved fine. note: what people should know of it, such as why it is not judged now.
+    part: of the money of the bet on harm, all metrics together 1; so much of the metric's money counts in the proof.
     """
 
     metric: str
@@ -76,6 +77,7 @@ class Finding:
     needed: int | None
     required: bool = True
     note: str = ""
+    part: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

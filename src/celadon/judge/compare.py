@@ -169,6 +169,8 @@ class Comparison:
             worth=worth,
             interval=interval(metric.rules, seen),
             needed=needed(self._coins[metric.name], coin, worth.fine, self._levels.fine),
+            required=metric.required,
+            part=metric.part,
         )
 
     def _slow(self, ledger: Ledger) -> tuple[Finding, ...]:
@@ -183,6 +185,8 @@ class Comparison:
                 worth=worth,
                 interval=interval(self._latency.rules.slower, seen),
                 needed=_as_it_went(counts.green, worth.fine, self._levels.fine),
+                required=LATENCY in self._required,
+                part=self._parts[LATENCY],
             ),
         )
 

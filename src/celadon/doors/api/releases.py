@@ -14,7 +14,7 @@ from celadon.domain.reason import Code, Reason, because
 from celadon.domain.record import Kind, Record
 from celadon.domain.release import Release, Taken
 from celadon.domain.samples import Evidence
-from celadon.doors.api import shape
+from celadon.doors.api import explain, shape
 from celadon.doors.api.errors import UnknownServiceError
 from celadon.doors.api.session import Session, named
 from celadon.store.codec import decode
@@ -72,9 +72,9 @@ class Teller:
                     self.asked[record.seq] = about
                 return about, {"code": "asked", "fields": {}, "text": f"asked: {command['type'].lower()}"}
             case Kind.LEADER:
-                return moving, shape.reason(because(Code.LEADER_TOOK_OVER, epoch=record.epoch))
+                return moving, explain.reason(because(Code.LEADER_TOOK_OVER, epoch=record.epoch))
             case Kind.TICK:
-                return record.body.get("release"), shape.reason(decode(Reason, record.body["reason"]))
+                return record.body.get("release"), explain.reason(decode(Reason, record.body["reason"]))
             case _:
                 return moving, {"code": record.kind, "fields": {}, "text": record.kind}
 
@@ -87,7 +87,7 @@ class Teller:
 def _step(raw: Json) -> Json:
     taken = decode(Taken, raw)
     assert isinstance(taken, Taken)
-    return {"phase": taken.phase, "outcome": None, "reason": shape.reason(taken.because)}
+    return {"phase": taken.phase, "outcome": None, "reason": explain.reason(taken.because)}
 
 
 def history(records: Iterable[Record]) -> list[Json]:
@@ -108,7 +108,7 @@ def told(raw: Mapping[str, Any]) -> Json:
 def why(session: Session, release: str) -> Json:
     """A release and all that was decided on it. release is null in the answer when it never had to begin."""
     key = _service_of(release)
-    session.view(key)
+    view = session.view(key)
     teller = Teller()
     decisions = list(_of(release, session.records(key), teller))
     if not decisions:
@@ -117,7 +117,12 @@ def why(session: Session, release: str) -> Json:
             [Problem(path=release, found=found, hint=f"celadon history {key} lists them")]
         )
     raw = teller.ended.get(release)
-    return {"release": told(raw) if raw else None, "decisions": decisions}
+    moving = view.memory.release is not None and view.memory.release.id == release
+    return {
+        "release": told(raw) if raw else None,
+        "decisions": decisions,
+        "judged": shape.judged_now(view) if moving else None,
+    }
 
 
 def _of(release: str, records: Sequence[Record], teller: Teller) -> Iterator[Json]:

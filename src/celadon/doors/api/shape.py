@@ -10,27 +10,25 @@ from typing import Any
 from celadon.control.accept import Change, Difference
 from celadon.control.view import View
 from celadon.domain.facts import Exit, Facts, ReplicaFact, RouteFacts, Unknown
-from celadon.domain.goal import Goal, Route
+from celadon.domain.goal import Arm, Goal, Route
 from celadon.domain.memory import Memory
-from celadon.domain.names import RevisionId
-from celadon.domain.plan import FULL
-from celadon.domain.reason import Reason, text
+from celadon.domain.names import CONTROL_FROM, RevisionId
 from celadon.domain.release import Release
 from celadon.domain.revision import CommandRuntime, ModelRuntime, Revision
 from celadon.domain.samples import Counts
-from celadon.domain.verdict import Verdict
+from celadon.doors.api.explain import (
+    findings,
+    judged,
+    levels,
+    percent,
+    reason,
+    routes,
+    shares,
+    stages,
+    verdict,
+)
 
 Json = dict[str, Any]
-
-
-def percent(share: int) -> float:
-    """A share as people say it: this is the door at which parts of 10,000 end."""
-    return share * 100 / FULL
-
-
-def reason(why: Reason) -> Json:
-    """A reason: its code is for programs, its text for people."""
-    return {"code": why.code.value, "fields": dict(why.fields), "text": text(why)}
 
 
 def service(view: View) -> Json:
@@ -56,6 +54,30 @@ def service(view: View) -> Json:
         "revisions": [_revision(memory, view.facts, revision) for revision in _shown(memory, view.facts)],
         "replicas_unknown_because": _why_unknown(view.facts),
         "verdict": verdict(view.judged.verdict) if view.judged else None,
+        "judged": judged_now(view),
+        "probation": _probation(memory),
+    }
+
+
+def judged_now(view: View) -> Json | None:
+    """What each metric says of the release under way; null where nothing is judged now."""
+    moving = view.memory.release
+    if moving is None or view.judged is None:
+        return None
+    return judged(view.judged, moving.plan, moving.stage)
+
+
+def _probation(memory: Memory) -> Json | None:
+    """The promoted release that late labels may still take back, and until when."""
+    if memory.probation is None:
+        return None
+    of = memory.probation
+    return {
+        "release": of.release.id,
+        "green": of.release.green,
+        "until": of.until,
+        "findings": findings(of.release.findings),
+        "levels": levels(of.release.plan),
     }
 
 
@@ -82,11 +104,16 @@ def release(of: Release) -> Json:
         "green": of.green,
         "phase": of.phase.value,
         "stage": of.stage,
-        "stages": [
-            {"share_percent": percent(stage.share), "dwell_s": stage.dwell_s, "gate": stage.gate}
-            for stage in of.plan.stages
-        ],
+        "stages": stages(of.plan),
         "dwelt_s": of.dwelt_s,
+        "ends": of.plan.ends.value,
+        "freezes": of.freezes,
+        "rested_s": of.rested_s,
+        "rest_s": of.plan.compare.rest_s if of.plan.compare else None,
+        "waved": of.waved,
+        "probation_s": of.plan.probation_s,
+        "findings": findings(of.findings),
+        "levels": levels(of.plan),
         "paused": of.paused,
         "way_back": of.way_back,
         "labels": dict(of.labels),
@@ -128,7 +155,14 @@ def _router(facts: Facts | None) -> Json:
             if facts is not None and isinstance(facts.routes, Unknown)
             else "not looked at yet"
         )
-        return {"confirmed": None, "pending": None, "refused": None, "notes": [], "unknown_because": why}
+        return {
+            "confirmed": None,
+            "pending": None,
+            "refused": None,
+            "notes": [],
+            "unknown_because": why,
+            "groups": None,
+        }
     seen: RouteFacts = facts.routes.value
     return {
         "confirmed": _shares(seen.confirmed.routes) if seen.confirmed else [],
@@ -136,13 +170,13 @@ def _router(facts: Facts | None) -> Json:
         "refused": seen.refused.why if seen.refused else None,
         "notes": list(seen.notes),
         "unknown_because": None,
+        "groups": routes(seen.confirmed.routes) if seen.confirmed else [],
     }
 
 
-def _shares(routes: tuple[Route, ...]) -> list[Json]:
+def _shares(of: tuple[Route, ...]) -> list[Json]:
     """The shares of the route that takes every request that no other route matches: the last one."""
-    parts = routes[-1].split if routes else ()
-    return [{"revision": part.revision, "share_percent": percent(part.share)} for part in parts]
+    return shares(of[-1]) if of else []
 
 
 def _shown(memory: Memory, facts: Facts | None) -> tuple[RevisionId, ...]:
@@ -157,19 +191,22 @@ def _shown(memory: Memory, facts: Facts | None) -> tuple[RevisionId, ...]:
 
 
 def _revision(memory: Memory, facts: Facts | None, of: RevisionId) -> Json:
-    replicas = facts.of(of) if facts else ()
+    replicas = (*facts.of(of), *facts.control_of(of)) if facts else ()
     return {
         "revision": of,
         "role": _role(memory, of),
         "share_percent": _goal_share(memory.goal, of),
         "runs": _runs(memory.revisions.get(of)),
-        "replicas_wanted": sum(r.wanted for r in memory.goal.replicas if r.revision == of)
-        if memory.goal
-        else 0,
+        "replicas_wanted": _replicas_wanted(memory.goal, of, Arm.MAIN),
         "replicas_ready": facts.ready(of) if facts else 0,
+        "control_wanted": _replicas_wanted(memory.goal, of, Arm.CONTROL),
         "replicas": [replica(fact) for fact in replicas],
         "counts": counts(memory.evidence.of(of)) if memory.evidence else None,
     }
+
+
+def _replicas_wanted(goal: Goal | None, of: RevisionId, arm: Arm) -> int:
+    return sum(r.wanted for r in goal.replicas if r.revision == of and r.arm is arm) if goal else 0
 
 
 def _role(memory: Memory, of: RevisionId) -> str:
@@ -206,6 +243,7 @@ def replica(fact: ReplicaFact) -> Json:
     """One replica as its platform sees it."""
     return {
         "index": fact.id.index,
+        "arm": (Arm.CONTROL if fact.id.index >= CONTROL_FROM else Arm.MAIN).value,
         "state": fact.state.value,
         "since": fact.since,
         "address": str(fact.address) if fact.address else None,
@@ -229,11 +267,6 @@ def _why_unknown(facts: Facts | None) -> str | None:
 def counts(of: Counts) -> Json:
     """What one revision answered since the stage began."""
     return {"requests": of.requests, "errors": of.errors, "latency_ms": [list(bound) for bound in of.latency]}
-
-
-def verdict(said: Verdict) -> Json:
-    """What the judge says: harm, fine, unsure or invalid."""
-    return {"says": type(said).__name__.lower(), "reason": reason(said.because)}
 
 
 def labels(pairs: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

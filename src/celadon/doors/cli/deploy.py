@@ -9,10 +9,11 @@ from celadon.domain.problem import Problem, ProblemsError
 from celadon.doors.cli import bundle, follow, sources
 from celadon.doors.cli.client import Client
 from celadon.doors.cli.exits import ExitCode, of_all
+from celadon.doors.cli.lines import STRONG, Line
 from celadon.doors.cli.plan import difference_lines, step_lines, steps
-from celadon.doors.cli.screen import OUTPUTS, is_plain, say_json, show_lines
+from celadon.doors.cli.screen import OUTPUTS, is_plain, room, say_json, show_lines
 from celadon.doors.cli.top import COMMANDS, Where
-from celadon.doors.cli.tree import STRONG, Line, name
+from celadon.doors.cli.tree import name
 
 Json = dict[str, Any]
 
@@ -125,7 +126,7 @@ def _accepted(one: Json) -> str:
 def _end(accepted: list[Json], stood: dict[str, follow.Stood], output: str, *, code: ExitCode) -> ExitCode:
     if output != "json":
         for one in stood.values():
-            click.echo(follow.verdict_line(one))
+            click.echo(follow.verdict_line(one, room(plain=is_plain())))
         return code
     services = []
     for told in accepted:

@@ -10,11 +10,11 @@ from typing import Any
 
 from celadon.domain.reason import Code
 from celadon.domain.release import Cause, Outcome
-from celadon.doors.cli import tree
+from celadon.doors.cli import evidence, lines, tree
 from celadon.doors.cli.client import Client
-from celadon.doors.cli.exits import ENDS, NEEDS_PERSON, NEVER_BEGAN, ExitCode
+from celadon.doors.cli.exits import ENDS, NEVER_BEGAN, ExitCode
 from celadon.doors.cli.feed import Feed, News
-from celadon.doors.cli.screen import clock, live, say_above
+from celadon.doors.cli.screen import clock, live, room, say_above
 
 Json = dict[str, Any]
 
@@ -127,7 +127,7 @@ class Follower:
             return None
         release = view["release"]
         if release is not None and release["release"] == target.release:
-            waits = release["phase"] in NEEDS_PERSON or release["paused"]
+            waits = tree.waits_for_person(release)
             return Stood(release=release, code=ExitCode.PERSON) if waits else None
         if target.release in view["waiting_releases"]:
             return None
@@ -151,13 +151,13 @@ class Follower:
             "reason": answer["reason"],
         }
 
-    def _draw(self) -> list[tree.Line]:
+    def _draw(self) -> list[lines.Line]:
         now = time.time()
-        lines = [line for view in self._news.views for line in tree.service(view, now)]
+        told = [line for view in self._news.views for line in tree.service(view, now, room(plain=False))]
         if self._news.lost_s is not None:
             lost = f"the daemon has not answered for {self._news.lost_s:.0f} s; this is what it said last"
-            lines.append(tree.Line(depth=0, spans=((lost, tree.BAD),)))
-        return lines
+            told.append(lines.Line(depth=0, spans=((lost, lines.BAD),)))
+        return told
 
 
 def end_code(release: Json) -> ExitCode:
@@ -188,15 +188,23 @@ def detached(targets: Sequence[Target]) -> str:
     return "\n".join(lines)
 
 
-def verdict_line(stood: Stood) -> str:
-    """How it ended, in one line, and what a person can do where one is needed."""
+def verdict_line(stood: Stood, width: int | None = None) -> str:
+    """How it ended, in one line, what each metric said, and what a person can do where one is needed."""
+    told = stood.release
+    rows = evidence.lines(told.get("findings", ()), told.get("levels"), width and width - 2)
+    table = ["  " + "".join(text for text, _ in row).rstrip() for row in rows]
+    sentence, *rest = _sentence(stood).split("\n")
+    return "\n".join([sentence, *table, *rest])
+
+
+def _sentence(stood: Stood) -> str:
     release = stood.release
     why = tree.first_line(release["reason"]["text"])
     if stood.code is ExitCode.PERSON:
         name = release["release"].rpartition("-")[0]
-        act = f"celadon resume {name}" if release["paused"] else f"celadon promote {name}"
+        act = tree.what_a_person_does(name, paused=release["paused"])
         state = "is paused" if release["paused"] else f"is {tree.words(release['phase'])}"
-        return f"{release['release']} {state}: {why}\n  next: {act}   or: celadon abort {name}"
+        return f"{release['release']} {state}: {why}\n  next: {act}"
     ended = tree.words(release["outcome"]) if release["outcome"] else "had nothing to do"
     line = f"{release['release']} {ended}: {why}"
     if release["outcome"] != Outcome.ROLLED_BACK:

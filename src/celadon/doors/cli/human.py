@@ -29,6 +29,12 @@ def ago(then: float, now: float) -> str:
     return f"{span(now - then)} ago"
 
 
+def ordinal(count: int) -> str:
+    """`1st`, `2nd`, `3rd`, `11th`."""
+    ending = "th" if 10 <= count % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(count % 10, "th")
+    return f"{count}{ending}"
+
+
 def share(percent: float) -> str:
     """`12.5 %`, without needless digits."""
     return f"{percent:g} %"

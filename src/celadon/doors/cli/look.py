@@ -5,12 +5,22 @@ from typing import Any
 
 import click
 
-from celadon.doors.cli import tree
+from celadon.doors.cli import evidence, lines, tree
 from celadon.doors.cli.client import Client
 from celadon.doors.cli.exits import ExitCode
 from celadon.doors.cli.feed import Feed, News
 from celadon.doors.cli.human import ago, span
-from celadon.doors.cli.screen import OUTPUTS, clock, is_plain, live, say, say_json, show_lines, show_table
+from celadon.doors.cli.screen import (
+    OUTPUTS,
+    clock,
+    is_plain,
+    live,
+    room,
+    say,
+    say_json,
+    show_lines,
+    show_table,
+)
 from celadon.doors.cli.steer import canonical, split
 from celadon.doors.cli.top import COMMANDS, Where
 
@@ -36,7 +46,7 @@ def status(where: Where, service: str | None, output: str) -> int:
     if output == "json":
         say_json({"services": views})
     elif service is not None:
-        show_lines(tree.service(views[0], time.time()), plain=is_plain())
+        show_lines(tree.service(views[0], time.time(), room(plain=is_plain())), plain=is_plain())
     elif views:
         show_table(tree.ROW_TITLES, [tree.row(view, time.time()) for view in views], plain=is_plain())
     else:
@@ -82,13 +92,13 @@ def _append(feed: Feed) -> None:
 def _redraw(feed: Feed) -> None:
     latest = [News()]
 
-    def draw() -> list[tree.Line]:
+    def draw() -> list[lines.Line]:
         news = latest[0]
-        lines = [line for view in news.views for line in tree.service(view, time.time())]
+        told = [line for view in news.views for line in tree.service(view, time.time(), room(plain=False))]
         if news.lost_s is not None:
             lost = f"the daemon has not answered for {span(news.lost_s)}; this is what it said last"
-            lines.append(tree.Line(depth=0, spans=((lost, tree.BAD),)))
-        return lines or [tree.Line(depth=0, spans=(("no services yet", tree.QUIET),))]
+            told.append(lines.Line(depth=0, spans=((lost, lines.BAD),)))
+        return told or [lines.Line(depth=0, spans=(("no services yet", lines.QUIET),))]
 
     with live(draw):
         for news in feed.news():
@@ -112,18 +122,18 @@ def history(where: Where, service: str, output: str) -> int:
     return ExitCode.REACHED
 
 
-def _history_row(release: Json, now: float) -> tuple[tree.Span, ...]:
+def _history_row(release: Json, now: float) -> tuple[lines.Span, ...]:
     outcome = release["outcome"] if release["ended_at"] else release["phase"]
     took = span((release["ended_at"] or now) - release["began_at"])
     way = "back to " if release["way_back"] else ""
     return (
-        (release["release"], tree.STRONG),
-        (f"{way}{release['green']}", tree.PLAIN),
-        (release["blue"] or "-", tree.QUIET),
-        (tree.words(outcome), tree.OUTCOME_STYLES.get(outcome, tree.WAIT)),
-        (ago(release["began_at"], now), tree.QUIET),
-        (took, tree.QUIET),
-        (tree.first_line(release["reason"]["text"]), tree.PLAIN),
+        (release["release"], lines.STRONG),
+        (f"{way}{release['green']}", lines.PLAIN),
+        (release["blue"] or "-", lines.QUIET),
+        (tree.words(outcome), tree.OUTCOME_STYLES.get(outcome, lines.WAIT)),
+        (ago(release["began_at"], now), lines.QUIET),
+        (took, lines.QUIET),
+        (tree.first_line(release["reason"]["text"]), lines.PLAIN),
     )
 
 
@@ -137,36 +147,52 @@ def why(where: Where, release: str, output: str) -> int:
     if output == "json":
         say_json(told)
         return ExitCode.REACHED
-    show_lines(_why_lines(told), plain=is_plain())
+    show_lines(_why_lines(told, room(plain=is_plain())), plain=is_plain())
     return ExitCode.REACHED
 
 
-def _why_lines(told: Json) -> list[tree.Line]:
+def _why_lines(told: Json, width: int | None) -> list[lines.Line]:
     release = told["release"]
     began_at = release["began_at"] if release else told["decisions"][0]["at"]
-    lines = [_why_head(release)] if release else []
-    return lines + [line for decision in told["decisions"] for line in _decision_lines(decision, began_at)]
+    head = [_why_head(release)] if release else []
+    each = [line for decision in told["decisions"] for line in _decision_lines(decision, began_at)]
+    return [*head, *each, *_why_judged(told, width)]
 
 
-def _why_head(release: Json) -> tree.Line:
+def _why_judged(told: Json, width: int | None) -> list[lines.Line]:
+    """What each metric says, or said when the release ended."""
+    judged = told["judged"] or told["release"] or {"findings": [], "levels": None}
+    rows = evidence.lines(judged["findings"], judged["levels"], width and width - 2)
+    if rows:
+        rows = [((evidence.legend(judged["levels"]), lines.QUIET),), *rows]
+    return [lines.Line(depth=1, spans=row, hang=4) for row in rows]
+
+
+def _why_head(release: Json) -> lines.Line:
     ended = tree.words(release["outcome"] if release["ended_at"] else release["phase"])
-    style = tree.OUTCOME_STYLES.get(release["outcome"] or "", tree.WAIT)
+    style = tree.OUTCOME_STYLES.get(release["outcome"] or "", lines.WAIT)
     head = f"  {release['green']} over {release['blue'] or 'nothing'}  "
-    return tree.Line(depth=0, spans=((release["release"], tree.STRONG), (head, tree.PLAIN), (ended, style)))
+    return lines.Line(
+        depth=0, spans=((release["release"], lines.STRONG), (head, lines.PLAIN), (ended, style))
+    )
 
 
-def _decision_lines(decision: Json, began_at: float) -> list[tree.Line]:
+def _decision_lines(decision: Json, began_at: float) -> list[lines.Line]:
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(decision["at"]))
     since = f"+{max(0.0, decision['at'] - began_at):.1f} s"
     phase = tree.words(decision["phase"]) if decision["phase"] else ""
     first, *rest = decision["reason"]["text"].split("\n")
-    spans = ((f"{at}  {since:>9}  ", tree.QUIET), (f"{phase:<13}", tree.PLAIN), (first, tree.PLAIN))
-    lines = [tree.Line(depth=1, spans=spans)]
-    lines += [tree.Line(depth=4, spans=((line, tree.QUIET),)) for line in rest]
+    spans = (
+        (f"{at}  {since:>9}  ", lines.QUIET),
+        (f"{phase:<13}", lines.PLAIN),
+        (first, lines.PLAIN),
+    )
+    told = [lines.Line(depth=1, spans=spans)]
+    told += [lines.Line(depth=4, spans=((line, lines.QUIET),)) for line in rest]
     for counts in decision["evidence"] or ():
         seen = f"evidence: {counts['revision']} {counts['requests']} answers, {counts['errors']} errors{_p95(counts)}"
-        lines.append(tree.Line(depth=4, spans=((seen, tree.QUIET),)))
-    return lines
+        told.append(lines.Line(depth=4, spans=((seen, lines.QUIET),)))
+    return told
 
 
 def _p95(counts: Json) -> str:

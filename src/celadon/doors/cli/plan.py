@@ -12,11 +12,11 @@ from celadon.doors.cli import bundle, inspect, sources
 from celadon.doors.cli.client import Client, DaemonGoneError
 from celadon.doors.cli.exits import ExitCode
 from celadon.doors.cli.human import several, span
+from celadon.doors.cli.lines import BAD, GOOD, PLAIN, QUIET, STRONG, WAIT, Line
 from celadon.doors.cli.screen import OUTPUTS, is_plain, say_json, show_lines
 from celadon.doors.cli.top import COMMANDS, Where
-from celadon.doors.cli.tree import BAD, GOOD, PLAIN, QUIET, STRONG, WAIT, Line
 from celadon.doors.offered import default_path
-from celadon.parse.defaults import explain
+from celadon.parse.explain import explain
 from celadon.parse.golden import read_golden, weak
 
 Json = dict[str, Any]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from celadon.doors.cli.tree import WRAPPED, Line, Span
+from celadon.doors.cli.lines import WRAPPED, Line, Span
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -30,6 +31,11 @@ OUTPUTS = click.Choice(["text", "json"])
 def is_plain(*, asked: bool = False) -> bool:
     """Whether to write plain lines: asked for, not a terminal, or a terminal that can not redraw."""
     return asked or "NO_COLOR" in os.environ or not sys.stdout.isatty() or os.environ.get("TERM") == "dumb"
+
+
+def room(*, plain: bool) -> int | None:
+    """Columns of the terminal; None where nothing has to fit."""
+    return None if plain else shutil.get_terminal_size().columns
 
 
 def say(text: str = "") -> None:

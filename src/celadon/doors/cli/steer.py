@@ -12,7 +12,7 @@ from celadon.doors.cli import follow, tree
 from celadon.doors.cli.client import Client
 from celadon.doors.cli.exits import ExitCode
 from celadon.doors.cli.feed import Feed
-from celadon.doors.cli.screen import OUTPUTS, is_plain, say, say_json
+from celadon.doors.cli.screen import OUTPUTS, is_plain, room, say, say_json
 from celadon.doors.cli.top import COMMANDS, Where
 
 Json = dict[str, Any]
@@ -117,7 +117,7 @@ def rollback(
     return _said(
         output,
         {**asked, "service": service, "release": stood.release, "exit_code": code},
-        follow.verdict_line(stood),
+        follow.verdict_line(stood, room(plain=is_plain())),
         code,
     )
 

@@ -4,41 +4,19 @@ Colours repeat what the words say and never carry anything alone.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from celadon.doors.cli.human import ago, several, share, span
+from celadon.doors.cli import evidence
+from celadon.doors.cli.exits import NEEDS_PERSON
+from celadon.doors.cli.human import ago, ordinal, several, share, span
+from celadon.doors.cli.lines import BAD, GOOD, PLAIN, QUIET, STRONG, TITLE, WAIT, Line, Span, entry
+from celadon.doors.cli.routed import address, route_lines
 
 Json = dict[str, Any]
-
-Span = tuple[str, str]
-"""Some text and its style: good, bad, wait, quiet, strong or empty."""
-
-WRAPPED = 8
-"""How far in the rest of a long line is set where nothing better is known."""
-
-GOOD, BAD, WAIT, QUIET, STRONG, PLAIN = "good", "bad", "wait", "quiet", "strong", ""
 
 STATE_STYLES = {"ready": GOOD, "starting": WAIT, "unready": BAD, "stopping": QUIET, "exited": BAD}
 OUTCOME_STYLES = {"promoted": GOOD, "rolled_back": BAD, "reported": WAIT, "superseded": QUIET}
 ROLE_STYLES = {"green": GOOD, "blue": STRONG, "live": STRONG, "kept": QUIET, "leaving": QUIET}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One line. depth: 0 for the service, 1 for what is said of it, 2 for revisions, 3 for replicas.
-
-    hang: how far in a terminal sets what does not fit on the line.
-    """
-
-    depth: int
-    spans: tuple[Span, ...]
-    hang: int = WRAPPED
-
-    @property
-    def text(self) -> str:
-        """The line without its colours."""
-        return "  " * self.depth + "".join(text for text, _ in self.spans)
 
 
 def words(value: str) -> str:
@@ -46,9 +24,21 @@ def words(value: str) -> str:
     return value.replace("_", " ")
 
 
-def service(view: Json, now: float) -> list[Line]:
-    """Everything about one service."""
-    return [_head(view), *_block(view, now), *_revisions(view, now)]
+def service(view: Json, now: float, room: int | None = None) -> list[Line]:
+    """Everything about one service. room: columns that there are, None for any number."""
+    return [_head(view), *_block(view, now), *_judged(view, room), *_revisions(view, now)]
+
+
+def _judged(view: Json, room: int | None) -> Iterator[Line]:
+    """What each metric says of green beside blue, and what the numbers mean."""
+    judged = view["judged"]
+    if judged is None or not judged["findings"]:
+        return
+    rows = evidence.lines(judged["findings"], judged["levels"], room and room - TITLE - 2)
+    titles = ("judged", *[""] * len(rows))
+    yield from (entry(title, *row) for title, row in zip(titles, rows, strict=False))
+    if ends := evidence.stage_ends(judged["levels"]):
+        yield entry("", (ends, QUIET))
 
 
 def name(view: Json) -> str:
@@ -66,29 +56,33 @@ def _head(view: Json) -> Line:
 def _block(view: Json, now: float) -> Iterator[Line]:
     release = view["release"]
     if release is not None:
-        yield _field("release", *_position(release, now))
+        yield entry("release", *_position(release, now))
     for waiting in view["waiting_releases"]:
         if release is None or waiting != release["release"]:
-            yield _field("next", (f"{waiting} waits for its turn", WAIT))
-    yield _field("why", (first_line(view["reason"]["text"]), PLAIN))
+            yield entry("next", (f"{waiting} waits for its turn", WAIT))
+    yield entry("why", (first_line(view["reason"]["text"]), PLAIN))
     yield from _needs(view)
     if view["fault"]:
-        yield _field("stands", (f"the loop of this service stands still: {view['fault']}", BAD))
+        yield entry("stands", (f"the loop of this service stands still: {view['fault']}", BAD))
     if release is None and view["last_release"] is not None:
-        yield _field("last", *_ended(view["last_release"], now))
-    yield from _route(view)
+        yield entry("last", *_ended(view["last_release"], now))
+    yield from _probation(view["probation"], now)
+    yield from route_lines(view["route"])
     if view["replicas_unknown_because"]:
-        yield _field("replicas", (f"not known: {view['replicas_unknown_because']}", BAD))
+        yield entry("replicas", (f"not known: {view['replicas_unknown_because']}", BAD))
 
 
-def _field(title: str, *spans: Span) -> Line:
-    return Line(depth=1, spans=((f"{title:<9}", QUIET), *spans), hang=11)
+def _probation(of: Json | None, now: float) -> Iterator[Line]:
+    """A promoted revision that late labels may still take back."""
+    if of is not None:
+        until = f"labels may still take {of['green']} back for {span(of['until'] - now)}"
+        yield entry("probation", (f"{of['release']}: ", STRONG), (until, WAIT))
 
 
 def _needs(view: Json) -> Iterator[Line]:
     """What a release waits for that does not come by itself."""
     for title, need in zip(("next", ""), needs(view), strict=False):
-        yield _field(title, (need, WAIT))
+        yield entry(title, (need, WAIT))
 
 
 def needs(view: Json) -> list[str]:
@@ -96,14 +90,33 @@ def needs(view: Json) -> list[str]:
     release = view["release"]
     if release is None:
         return []
-    if release["paused"]:
-        return [f"celadon resume {name(view)}   or: celadon abort {name(view)}"]
-    decide = f"celadon promote {name(view)}   or: celadon abort {name(view)}"
-    if release["phase"] in {"waiting", "holding"}:
-        return [decide]
-    if release["phase"] != "watching" or view["reason"]["code"] not in {"too_few_requests", "no_samples"}:
+    if waits_for_person(release):
+        return [what_a_person_does(name(view), paused=release["paused"])]
+    missing = MISSING.get(view["reason"]["code"]) if release["phase"] == "watching" else None
+    if missing is None:
         return []
-    return [f"send requests to {_address(view['route'])}", f"or decide: {decide}"]
+    decide = what_a_person_does(name(view), paused=False)
+    return [missing.format(address=address(view["route"])), f"or decide: {decide}"]
+
+
+MISSING = {
+    "too_few_requests": "send requests to {address}",
+    "no_samples": "send requests to {address}",
+    "labels_missing": "say which answers were right: celadon feedback FILE",
+}
+"""What lets a release go on that waits for something which only people can bring, by its reason."""
+
+
+def waits_for_person(release: Json) -> bool:
+    """Whether a release goes on only when a person says so."""
+    third = release["phase"] == "frozen" and release["reason"]["code"] == "third_freeze"
+    return bool(release["paused"]) or release["phase"] in NEEDS_PERSON or third
+
+
+def what_a_person_does(service: str, *, paused: bool) -> str:
+    """The two commands between which a person decides."""
+    on = "resume" if paused else "promote"
+    return f"celadon {on} {service}   or: celadon abort {service}"
 
 
 def first_line(text: str) -> str:
@@ -116,7 +129,7 @@ def _position(release: Json, now: float) -> tuple[Span, ...]:
     stages = len(release["stages"])
     of = f", stage {release['stage'] + 1} of {stages}" if stages > 1 else ""
     paused = [(" (paused)", WAIT)] if release["paused"] else []
-    since = f" for {span(now - release['entered_at'])}"
+    since = f" for {span(now - release['entered_at'])}{_thaws(release)}"
     return (
         (f"{release['release']}: ", STRONG),
         (at, WAIT),
@@ -124,6 +137,15 @@ def _position(release: Json, now: float) -> tuple[Span, ...]:
         *paused,
         *_labels(release),
     )
+
+
+def _thaws(release: Json) -> str:
+    """When a freeze ends by itself: it counts observed time, so this is the soonest that it may be."""
+    if release["phase"] != "frozen" or release["rest_s"] is None:
+        return ""
+    if waits_for_person(release):
+        return f", the {ordinal(release['freezes'])} time: a person decides"
+    return f", at most {span(release['rest_s'] - release['rested_s'])} to go"
 
 
 def _labels(release: Json) -> list[Span]:
@@ -142,35 +164,6 @@ def _ended(release: Json, now: float) -> tuple[Span, ...]:
         (why, PLAIN),
         *_labels(release),
     )
-
-
-def _route(view: Json) -> Iterator[Line]:
-    route = view["route"]
-    if route is None:
-        return
-    preview = f"  preview http://127.0.0.1:{route['preview_port']}{route['prefix']}"
-    yield _field("route", (_address(route), PLAIN), (preview, QUIET))
-    yield _field("traffic", *_traffic(route))
-    if route["refused"]:
-        yield _field("refused", (route["refused"], BAD))
-    for note in route["notes"]:
-        yield _field("note", (note, WAIT))
-
-
-def _address(route: Json) -> str:
-    names = "" if route["hostnames"] == ["*"] else f" for {', '.join(route['hostnames'])}"
-    return f"http://{route['host']}:{route['port']}{route['prefix']}{names}"
-
-
-def _traffic(route: Json) -> tuple[Span, ...]:
-    """What the proxy itself shows to be in force, never what was wished."""
-    if route["unknown_because"]:
-        return ((f"not known: {route['unknown_because']}", BAD),)
-    if not route["confirmed"]:
-        return (("nothing is routed", QUIET),)
-    parts = ", ".join(f"{share(part['share_percent'])} to {part['revision']}" for part in route["confirmed"])
-    changing = [("  (a change is under way)", WAIT)] if route["pending"] else []
-    return ((parts, PLAIN), *changing)
 
 
 def _revisions(view: Json, now: float) -> Iterator[Line]:

@@ -3,7 +3,7 @@
 Nothing here waits and nothing is remembered: an effect is asked for again until the facts show it done.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from celadon.domain.action import (
@@ -17,9 +17,9 @@ from celadon.domain.action import (
     StopReplica,
 )
 from celadon.domain.facts import Facts, Known, ReplicaFact, ReplicaState, RouteFacts, SourceState
-from celadon.domain.goal import Endpoint, Goal, Wanted
+from celadon.domain.goal import Arm, Endpoint, Goal, ReplicaSet, Wanted
 from celadon.domain.memory import Memory
-from celadon.domain.names import Digest, ReplicaId, RevisionId, ServiceKey
+from celadon.domain.names import CONTROL_FROM, Digest, ReplicaId, RevisionId, ServiceKey
 from celadon.domain.release import Phase
 
 RETRY_REFUSED_S = 5.0
@@ -70,11 +70,21 @@ def _starts(service: ServiceKey, memory: Memory, goal: Goal, facts: Facts) -> It
         trees = memory.revisions[one.revision].trees
         if not all(_verified(memory, facts, tree) for tree in trees):
             continue
-        there = {replica.id.index: replica for replica in facts.of(one.revision)}
-        for index in range(one.wanted):
+        there = {replica.id.index: replica for replica in _replicas(one, facts)}
+        for index in _indices(one):
             if _may_start(there.get(index), facts.at):
                 replica = ReplicaId(service=service, revision=one.revision, index=index)
                 yield StartReplica(replica=replica)
+
+
+def _indices(one: ReplicaSet) -> range:
+    """The numbers of the replicas of a set; those of a control arm begin where no main arm ever gets."""
+    first = CONTROL_FROM if one.arm is Arm.CONTROL else 0
+    return range(first, first + one.wanted)
+
+
+def _replicas(one: ReplicaSet, facts: Facts) -> tuple[ReplicaFact, ...]:
+    return facts.control_of(one.revision) if one.arm is Arm.CONTROL else facts.of(one.revision)
 
 
 def _verified(memory: Memory, facts: Facts, tree: Digest) -> bool:
@@ -144,30 +154,45 @@ def wish(service: ServiceKey, memory: Memory, goal: Goal, facts: Facts) -> Wante
     """
     assert goal.route is not None
     assert isinstance(facts.replicas, Known)
-    kept = _kept(goal)
-    endpoints: dict[RevisionId, list[Endpoint]] = {one.revision: [] for one in goal.replicas}
-    for replica in facts.replicas.value:
-        if replica.address is not None and (
-            replica.state in SERVING or replica.state is ReplicaState.STOPPING
-        ):
-            draining = (replica.id.revision, replica.id.index) not in kept
-            draining = draining or replica.state is ReplicaState.STOPPING
-            endpoint = Endpoint(address=replica.address, draining=draining)
-            endpoints.setdefault(replica.id.revision, []).append(endpoint)
-    if not any(endpoints.values()) and not goal.routes:
+    main, control = _endpoints(goal, facts.replicas.value)
+    if not any(main.values()) and not goal.routes:
         return None
-    preview = goal.preview if goal.preview is not None and endpoints.get(goal.preview) else None
+    preview = goal.preview if goal.preview is not None and main.get(goal.preview) else None
     return Wanted(
         service=service,
         stamp=goal.stamp,
         route=goal.route,
         routes=goal.routes,
-        endpoints=tuple((key, tuple(sorted(endpoints[key]))) for key in sorted(endpoints)),
+        endpoints=_ordered(main),
         preview=preview,
         ready=tuple(
-            (key, memory.revisions[key].ready) for key in sorted(endpoints) if key in memory.revisions
+            (key, memory.revisions[key].ready) for key in sorted({*main, *control}) if key in memory.revisions
         ),
+        controls=_ordered(control),
     )
+
+
+_Endpoints = dict[RevisionId, list[Endpoint]]
+
+
+def _endpoints(goal: Goal, replicas: Iterable[ReplicaFact]) -> tuple[_Endpoints, _Endpoints]:
+    """Of main arms, and of control arms, by revision."""
+    kept = _kept(goal)
+    main: _Endpoints = {one.revision: [] for one in goal.replicas if one.arm is Arm.MAIN}
+    control: _Endpoints = {one.revision: [] for one in goal.replicas if one.arm is Arm.CONTROL}
+    for replica in replicas:
+        ending = replica.state is ReplicaState.STOPPING
+        if replica.address is None or not (ending or replica.state in SERVING):
+            continue
+        draining = ending or (replica.id.revision, replica.id.index) not in kept
+        arm = control if replica.id.index >= CONTROL_FROM else main
+        endpoint = Endpoint(address=replica.address, draining=draining)
+        arm.setdefault(replica.id.revision, []).append(endpoint)
+    return main, control
+
+
+def _ordered(endpoints: _Endpoints) -> tuple[tuple[RevisionId, tuple[Endpoint, ...]], ...]:
+    return tuple((key, tuple(sorted(endpoints[key]))) for key in sorted(endpoints))
 
 
 def _stops(goal: Goal, facts: Facts, served: RouteFacts) -> Iterator[Action]:
@@ -191,7 +216,8 @@ def _unreached(replica: ReplicaFact, goal: Goal, facts: Facts, served: RouteFact
     if since is not None and facts.at >= since + goal.drain_s:
         return True
     known = [w for w in (served.confirmed, served.pending) if w is not None]
-    return since is None and not any(address == e.address for w in known for _, es in w.endpoints for e in es)
+    named = (e.address for w in known for _, points in (*w.endpoints, *w.controls) for e in points)
+    return since is None and address not in named
 
 
 def _proof(goal: Goal, facts: Facts, served: RouteFacts) -> Iterator[Action]:
@@ -207,4 +233,4 @@ def _proof(goal: Goal, facts: Facts, served: RouteFacts) -> Iterator[Action]:
 
 
 def _kept(goal: Goal) -> frozenset[tuple[RevisionId, int]]:
-    return frozenset((one.revision, index) for one in goal.replicas for index in range(one.wanted))
+    return frozenset((one.revision, index) for one in goal.replicas for index in _indices(one))

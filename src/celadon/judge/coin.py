@@ -8,6 +8,7 @@ at most alpha, at whatever time one looks (Ville). Windows are capped, which kee
 import math
 from collections.abc import Iterable
 from math import exp
+from operator import mul
 
 from celadon.domain.evidence import Closed, Coin, Stakes, Tally
 from celadon.domain.verdict import Worth
@@ -91,9 +92,10 @@ class EventCoin:
             odds = known.get((tally[0], base)) or self.odds(tally[0], base, harm=harm)
             logs = _logs(odds, tally)
         else:
-            nothing = [0.0] * (len(self.rules.ratios) if harm else 1)
-            each = (_logs(self.odds(tally.share, base, harm=harm), tally) for tally in heard)
-            logs = [sum(log) for log in zip(nothing, *each, strict=True)]
+            logs = [0.0] * (len(self.rules.ratios) if harm else 1)
+            for tally in heard:
+                more = _logs(self.odds(tally[0], base, harm=harm), tally)
+                logs = [log + one for log, one in zip(logs, more)]  # noqa: B905, lengths are those of the rules
         return [exp(log) if log < EXPONENT else LARGEST for log in logs]
 
     def _close(self, coin: Coin, window: int) -> Closed:
@@ -110,7 +112,7 @@ class EventCoin:
             harm=_settle(rules.cap, closed.harm, self._factors(coin, harm=True), fresh),
             fine=_settle(rules.fine_cap, closed.fine, self._factors(coin, harm=False), 0.0),
             past=past,
-            base=_guess(sum(t.blue for t in past), sum(t.blue_events for t in past)) or closed.base,
+            base=_guess(sum([t[3] for t in past]), sum([t[4] for t in past])) or closed.base,
             copies=copies,
         )
 
@@ -132,25 +134,28 @@ def _logs(odds: tuple[Odds, ...], tally: Tally) -> list[float]:
 
 
 def _settle(cap: float, stakes: Stakes, factors: list[float], fresh: float) -> Stakes:
-    both = list(zip(stakes.capped, stakes.free, factors, strict=True))
-    return Stakes(
-        capped=tuple([min(capped * min(factor, cap), LARGEST) + fresh for capped, _, factor in both]),
-        free=tuple([min(free * factor, LARGEST) + fresh for _, free, factor in both]),
-    )
+    bounded = [factor if factor < cap else cap for factor in factors]  # noqa: FURB136, twice as fast as min
+    return Stakes(capped=_grown(stakes.capped, bounded, fresh), free=_grown(stakes.free, factors, fresh))
+
+
+def _grown(money: tuple[float, ...], factors: list[float], fresh: float) -> tuple[float, ...]:
+    grown = map(mul, money, factors)
+    return tuple([each + fresh if each < LARGEST else LARGEST for each in grown])
 
 
 def merged(tallies: tuple[Tally, ...], more: Tally) -> tuple[Tally, ...]:
     """One tally per share, by share."""
-    if not tallies:
-        return (more,)
-    if len(tallies) == 1 and tallies[0][0] == more[0]:
-        share, green, green_events, blue, blue_events = tallies[0]
-        total = (share, green + more[1], green_events + more[2], blue + more[3], blue_events + more[4])
-        return (Tally._make(total),)
-    by_share: dict[int, Tally] = {}
-    for tally in (*tallies, more):
-        (by_share[tally.share],) = merged((by_share[tally.share],) if tally.share in by_share else (), tally)
-    return tuple(by_share[share] for share in sorted(by_share))
+    for place, tally in enumerate(tallies):
+        if tally[0] == more[0]:
+            return (*tallies[:place], _sum(tally, more), *tallies[place + 1 :])
+        if tally[0] > more[0]:
+            return (*tallies[:place], more, *tallies[place:])
+    return (*tallies, more)
+
+
+def _sum(one: Tally, more: Tally) -> Tally:
+    share, green, green_events, blue, blue_events = one
+    return Tally(share, green + more[1], green_events + more[2], blue + more[3], blue_events + more[4])
 
 
 def totals(coin: Coin) -> tuple[Tally, ...]:

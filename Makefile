@@ -17,7 +17,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest
 
-docs/reference/service.schema.json: $(STAMP) src/celadon/parse/shape.py src/celadon/parse/defaults.py
+docs/reference/service.schema.json: $(STAMP) src/celadon/parse/shape.py src/celadon/parse/fields.py src/celadon/parse/release_shape.py src/celadon/parse/defaults.py
 	$(BIN)/python -c "import json; from celadon.parse.shape import json_schema; print(json.dumps(json_schema(), indent=2))" > $@
 
 check: $(STAMP)

@@ -30,6 +30,26 @@ def named(**metadata: Any) -> dict[str, Any]:
     return {**model(), "metadata": metadata}
 
 
+def released(**release: Any) -> dict[str, Any]:
+    return model(release=release)
+
+
+def staged(*stages: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return released(strategy={"canary": {"stages": list(stages), **more}})
+
+
+def judged(strategy: dict[str, Any], **judge: Any) -> dict[str, Any]:
+    return released(strategy=strategy, judge=judge)
+
+
+ALL = {"percent": 100}
+RAMP: dict[str, Any] = {"canary": {}}
+SHADOW: dict[str, Any] = {"shadow": {"seconds": 60}}
+BUDGET = {"badAnswers": 50, "requestsPerSecond": 200}
+STAGES = "spec/release/strategy/canary/stages"
+TEST = "spec/release/strategy/abTest"
+JUDGE = "spec/release/judge"
+
 SECRET = {"file": "/etc/ranker/db"}
 
 RIGHT: dict[str, dict[str, Any]] = {
@@ -52,6 +72,48 @@ RIGHT: dict[str, dict[str, Any]] = {
         release={"gate": True, "startSeconds": 1, "proveSeconds": 1, "holdSeconds": 0}, drainSeconds=0
     ),
     "a namespace": named(name="a", namespace="team-1"),
+    "all at once": released(strategy={"blueGreen": {}}, judge={}),
+    "a ramp": released(strategy=RAMP, sticky={"header": "x-user"}),
+    "a ramp by evidence beside a control": staged(
+        {"percent": 0, "mirrorPercent": 100},
+        {"percent": 0.5, "seconds": 10},
+        {"percent": 50, "gate": True},
+        ALL,
+        advance="evidence",
+        control=True,
+    ),
+    "a test of a group": released(
+        strategy={
+            "abTest": {
+                "match": {"headers": {"X-Country": ["at"]}, "cookies": {"beta": []}, "query": {"a": ["b c"]}},
+                "percent": 100,
+                "seconds": 600,
+            }
+        },
+    ),
+    "a test that promotes": released(
+        strategy={"abTest": {"seconds": 600, "then": "promote"}}, sticky={"cookie": "side"}
+    ),
+    "a shadow": released(strategy=SHADOW),
+    "a shadow of a command": command(release={"strategy": {"shadow": {"seconds": 60, "percent": 10}}}),
+    "a budget": released(exposure=BUDGET, sticky={"cookie": "side", "lastsSeconds": 3600}),
+    "every metric": judged(
+        {"canary": {"stages": [{"percent": 0, "mirrorPercent": 10}, {"percent": 50}, ALL]}},
+        errors={"maxRatio": 1, "extraPercent": 1},
+        latency={"required": True},
+        labels={"positive": "fraud", "maxRatio": 1.1},
+        scores={"maxLower": 0.1},
+        answers={"tolerance": 0, "required": True},
+        groups={"header": "X-Plan", "values": ["free", "paid"]},
+        falseRollbackPercent=0.1,
+        freezeMirrorPercent=30,
+    ),
+    "a probation": released(
+        strategy=RAMP,
+        judge={"labels": {"required": False, "matureSeconds": 7200}},
+        probationSeconds=86_400,
+        watch={"holdServes": "green"},
+    ),
 }
 
 WRONG_BY_SHAPE: dict[str, tuple[dict[str, Any], str]] = {
@@ -102,6 +164,58 @@ WRONG_BY_SHAPE: dict[str, tuple[dict[str, Any], str]] = {
     "a gate in quotes": (model(release={"gate": "yes"}), "spec/release/gate"),
     "101 percent": (watched(maxErrorPercent=101), "spec/release/watch/maxErrorPercent"),
     "an unknown end": (watched(onDeadline="promote"), "spec/release/watch/onDeadline"),
+    "no strategy of several": (released(strategy={}), "spec/release/strategy"),
+    "two strategies": (released(strategy={**RAMP, "blueGreen": {}}), "spec/release/strategy"),
+    "a strategy of text": (released(strategy="canary"), "spec/release/strategy"),
+    "an option of all at once": (
+        released(strategy={"blueGreen": {"percent": 5}}),
+        "spec/release/strategy/blueGreen/percent",
+    ),
+    "no stage": (staged(), STAGES),
+    "a stage without a share": (staged({"seconds": 5}, ALL), f"{STAGES}/0/percent"),
+    "more than all": (staged({"percent": 101}), f"{STAGES}/0/percent"),
+    "a stage without time": (staged({"percent": 5, "seconds": 0}, ALL), f"{STAGES}/0/seconds"),
+    "an unknown advance": (
+        staged({"percent": 5}, ALL, advance="luck"),
+        "spec/release/strategy/canary/advance",
+    ),
+    "a test without an end": (released(strategy={"abTest": {}}), f"{TEST}/seconds"),
+    "a test of nobody": (released(strategy={"abTest": {"seconds": 9, "percent": 0}}), f"{TEST}/percent"),
+    "a shadow with a share": (
+        released(strategy={"shadow": {"seconds": 9, "share": 5}}),
+        "spec/release/strategy/shadow/share",
+    ),
+    "sticky by nothing": (released(strategy=RAMP, sticky={}), "spec/release/sticky"),
+    "sticky by two": (
+        released(strategy=RAMP, sticky={"header": "x-user", "cookie": "a"}),
+        "spec/release/sticky",
+    ),
+    "a header with a blank": (
+        released(strategy=RAMP, sticky={"header": "x user"}),
+        "spec/release/sticky/header",
+    ),
+    "a cookie with a value": (
+        released(strategy=RAMP, sticky={"cookie": "a=b"}),
+        "spec/release/sticky/cookie",
+    ),
+    "less errors than blue": (judged(RAMP, errors={"maxRatio": 0.5}), f"{JUDGE}/errors/maxRatio"),
+    "no lower at all": (judged(RAMP, scores={"maxLower": 0}), f"{JUDGE}/scores/maxLower"),
+    "groups without values": (judged(RAMP, groups={"header": "x-plan"}), f"{JUDGE}/groups/values"),
+    "groups of nothing": (judged(RAMP, groups={"header": "x-plan", "values": []}), f"{JUDGE}/groups/values"),
+    "never wrong": (judged(RAMP, falseRollbackPercent=0), f"{JUDGE}/falseRollbackPercent"),
+    "a budget of nothing": (
+        released(exposure={**BUDGET, "badAnswers": 0}),
+        "spec/release/exposure/badAnswers",
+    ),
+    "a budget without a rate": (
+        released(exposure={"badAnswers": 5}),
+        "spec/release/exposure/requestsPerSecond",
+    ),
+    "a certain budget": (
+        released(exposure={**BUDGET, "confidence": 1.0}),
+        "spec/release/exposure/confidence",
+    ),
+    "nobody serves": (watched(holdServes="nobody"), "spec/release/watch/holdServes"),
 }
 """What the published schema refuses as well, and the path of the problem."""
 
@@ -124,5 +238,68 @@ WRONG_BY_MEANING: dict[str, tuple[dict[str, Any], str]] = {
     "less memory than any server": (model(resources={"memory": "10Ki"}), "spec/resources/memory"),
     "attempts of never": (routed(retry={"when": "never", "attempts": 2}), "spec/route/retry/attempts"),
     "an option without a value": (model(golden=None), "spec/golden"),
+    "a share that falls": (staged({"percent": 10}, {"percent": 5}, ALL), f"{STAGES}/1/percent"),
+    "the same stage twice": (staged({"percent": 5}, {"percent": 5}, ALL), f"{STAGES}/1"),
+    "a stage of nothing": (staged({"percent": 0}, {"percent": 5}, ALL), f"{STAGES}/0"),
+    "an end before all": (staged({"percent": 5}, {"percent": 50}), f"{STAGES}/1/percent"),
+    "a ramp without a split": (staged({"percent": 0, "mirrorPercent": 9}, ALL), STAGES),
+    "copies for those who have all": (
+        staged({"percent": 5}, {"percent": 100, "mirrorPercent": 5}),
+        f"{STAGES}/1/mirrorPercent",
+    ),
+    "a thousandth of a percent": (staged({"percent": 0.001}, ALL), f"{STAGES}/0/percent"),
+    "a stage beyond its deadline": (staged({"percent": 5, "seconds": 901}, ALL), f"{STAGES}/0/seconds"),
+    "a control without room": (staged({"percent": 60}, ALL, control=True), f"{STAGES}/0/percent"),
+    "a budget beside a ramp": (released(strategy=RAMP, exposure=BUDGET), "spec/release/strategy"),
+    "a test beyond its deadline": (released(strategy={"abTest": {"seconds": 3600}}), f"{TEST}/seconds"),
+    "a match of nothing": (released(strategy={"abTest": {"seconds": 9, "match": {}}}), f"{TEST}/match"),
+    "a header in two cases": (
+        released(strategy={"abTest": {"seconds": 9, "match": {"headers": {"X-A": ["1"], "x-a": ["2"]}}}}),
+        f"{TEST}/match/headers",
+    ),
+    "a header of the proxy's": (
+        released(strategy={"abTest": {"seconds": 9, "match": {"headers": {"X-Celadon-Unit": []}}}}),
+        f"{TEST}/match/headers/X-Celadon-Unit",
+    ),
+    "proof without blue": (
+        released(strategy={"abTest": {"seconds": 9, "percent": 100, "then": "promote"}}),
+        f"{TEST}/percent",
+    ),
+    "a command that is copied unasked": (
+        command(release={"strategy": SHADOW}),
+        "spec/release/strategy/shadow",
+    ),
+    "sticky without a split": (released(sticky={"header": "x-user"}), "spec/release/sticky"),
+    "sticky copies": (released(strategy=SHADOW, sticky={"header": "x-user"}), "spec/release/sticky"),
+    "the life of no cookie": (
+        released(strategy=RAMP, sticky={"header": "x-user", "lastsSeconds": 9}),
+        "spec/release/sticky/lastsSeconds",
+    ),
+    "no margin": (judged(RAMP, errors={"maxRatio": 1, "extraPercent": 0}), f"{JUDGE}/errors"),
+    "labels without a split": (released(judge={"labels": {}}), f"{JUDGE}/labels"),
+    "scores of copies": (judged(SHADOW, scores={}), f"{JUDGE}/scores"),
+    "latency under unequal load": (
+        judged({"canary": {"stages": [{"percent": 10}, ALL]}}, latency={}),
+        f"{JUDGE}/latency",
+    ),
+    "answers without copies": (judged(RAMP, answers={}), f"{JUDGE}/answers"),
+    "proof from copies of a freeze": (
+        judged(RAMP, answers={"required": True}, freezeMirrorPercent=30),
+        f"{JUDGE}/answers/required",
+    ),
+    "a group twice": (
+        judged(RAMP, groups={"header": "x-plan", "values": ["a", "a"]}),
+        f"{JUDGE}/groups/values/1",
+    ),
+    "labels that come too late": (judged(RAMP, labels={"matureSeconds": 7200}), f"{JUDGE}/labels"),
+    "a probation of nothing": (released(strategy=RAMP, probationSeconds=60), "spec/release/probationSeconds"),
+    "a probation that promotes nothing": (
+        released(strategy=SHADOW, probationSeconds=60),
+        "spec/release/probationSeconds",
+    ),
+    "a probation that ends too soon": (
+        released(strategy=RAMP, judge={"labels": {}}, probationSeconds=60),
+        "spec/release/probationSeconds",
+    ),
 }
 """What takes more than one field, or more than a schema can say."""

@@ -13,7 +13,7 @@ from celadon.domain.release import Phase
 from celadon.domain.revision import Revision
 from celadon.domain.spec import ServiceSpec, Settings
 from celadon.parse.claims import clashes
-from celadon.parse.defaults import explain
+from celadon.parse.explain import explain
 from celadon.parse.identity import revision_of, settings_of, spec_of
 
 Word = Literal["promote", "abort", "pause", "resume", "rollback", "remove"]

@@ -46,6 +46,22 @@ PATTERNS = {
     "env": "a name is letters, digits and underscores, no digit first",
     "secrets": "a name is letters, digits and underscores, no digit first",
     "command": "an argument must not hold a NUL character",
+    "header": "a name of a header, without blanks and without its value: x-user",
+    "cookie": "a name of a cookie, without blanks and without its value",
+    "values": "values must not be empty or hold a line break",
+    "positive": "a label must not be empty or hold a line break",
+}
+
+KEYS = {
+    "headers": ("a header", "letters, digits and dashes, without a blank or a colon"),
+    "cookies": ("a cookie", "letters, digits and dashes, without a blank or ="),
+    "query": ("a query parameter", "it must not be empty or hold a blank, &, = or #"),
+}
+"""Mappings whose keys are names of something else than variables."""
+
+GROUPS = {
+    "strategy": "a strategy has options of its own: `strategy: {canary: {}}`",
+    "sticky": "say by what: `sticky: {header: x-user}` or `sticky: {cookie: celadon}`",
 }
 
 MISSING = {
@@ -56,6 +72,12 @@ MISSING = {
     "spec": "say what to run and where it is reached",
     "route": "route: {port: 8080}",
     "port": "port: 8080",
+    "seconds": "how long is for you to say: `seconds: 3600`",
+    "percent": "part of the requests: `percent: 5`",
+    "header": "header: x-plan",
+    "values": "values: [free, paid]",
+    "badAnswers": "badAnswers: 50",
+    "requestsPerSecond": "requests per second at the busiest time: `requestsPerSecond: 200`",
 }
 
 
@@ -64,9 +86,16 @@ def complaint(error: ErrorDetails, shape: type[BaseModel] = Document) -> Complai
     loc = tuple(part for part in error["loc"] if part != "[key]")
     name = next((part for part in reversed(loc) if isinstance(part, str)), "")
     if error["loc"][-1:] == ("[key]",):
-        return loc, f'"{name}" is not a name for a variable', PATTERNS["env"]
+        return loc, *_of_key(error, name, str(loc[-2]) if len(loc) > 1 else "")
     found, hint = _of_structure(error, loc, shape) or _of_value(error, name)
     return loc, found, hint or _unit_hint(name, error["input"], error["type"])
+
+
+def _of_key(error: ErrorDetails, name: str, mapping: str) -> tuple[str, str]:
+    what, hint = KEYS.get(mapping, ("a variable", PATTERNS["env"]))
+    if error["type"] == "value_error":
+        return f'"{name}" can not be used', str(error.get("ctx", {}).get("error", ""))
+    return f'"{name}" is not a name for {what}', hint
 
 
 def _of_structure(error: ErrorDetails, loc: Path, shape: type[BaseModel]) -> tuple[str, str] | None:
@@ -80,6 +109,8 @@ def _of_structure(error: ErrorDetails, loc: Path, shape: type[BaseModel]) -> tup
             return "is an empty list", "leave the option out, or name one"
         case "list_type" if name == "command":
             return "is not a list, and no shell reads it", 'write [program, argument, "{port}"]'
+        case "model_type" | "model_attributes_type" if name in GROUPS and isinstance(error["input"], str):
+            return f"{show(error['input'])} is not a mapping of options", GROUPS[str(name)]
         case "int_type" if name == "replicas" and isinstance(error["input"], Mapping):
             return (
                 "a range of replicas needs the autoscaler, which is not there yet",
@@ -152,10 +183,11 @@ def _kinds(annotation: Any) -> list[type]:
 
 def _options_hint(loc: Path, shape: type[BaseModel]) -> str:
     name = _folded(str(loc[-1]))
-    names = options_at(loc[:-1], shape) or [
-        "file",
-        "env",
-    ]  # the entries of `secrets` have names of people's own
+    names = options_at(loc[:-1], shape)
+    if "secrets" in loc[:-1]:
+        names = ["file", "env"]  # the entries of `secrets` have names of people's own
+    if not names:
+        return "nothing is written here: {}"
     folded = {_folded(known): known for known in names}
     close = difflib.get_close_matches(name, folded, n=1, cutoff=0.6)
     close = close or [known for known in folded if known.startswith(name) or name.startswith(known)]

@@ -12,7 +12,7 @@ from celadon.domain.golden import Expectation, GoldenRequest
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import Problem, ProblemsError
 from celadon.parse.complaint import complaint, show
-from celadon.parse.shape import Shape, UrlPath
+from celadon.parse.fields import Shape, UrlPath
 from celadon.parse.text import too_deep
 
 TEXT_BYTES_MAX = 64 * 1024 * 1024

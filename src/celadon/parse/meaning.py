@@ -3,32 +3,12 @@
 Every check reads the plain document, so that it speaks also where the shape has other problems.
 """
 
-import math
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
-from celadon.parse import defaults
+from celadon.parse import defaults, release_meaning
 from celadon.parse.complaint import Complaint
-
-T = TypeVar("T")
-
-
-def get(document: Any, kind: type[T], *path: str) -> T | None:
-    """The value at `path` if it is there and of that kind."""
-    for part in path:
-        if not isinstance(document, dict) or part not in document:
-            return None
-        document = document[part]
-    if isinstance(document, kind) and not (isinstance(document, bool) and kind is not bool):
-        return document
-    return None
-
-
-def number(document: Any, *path: str) -> float | None:
-    """The finite number at `path`, whole or not."""
-    whole = get(document, int, *path)
-    value = whole if whole is not None else get(document, float, *path)
-    return value if value is not None and math.isfinite(value) else None
+from celadon.parse.plain import get, number
 
 
 def complaints(document: Any) -> Iterator[Complaint]:
@@ -132,6 +112,7 @@ CHECKS: tuple[Callable[[dict[str, Any]], Iterator[Complaint]], ...] = (
     _environment,
     _watch,
     _retry,
+    release_meaning.complaints,
 )
 
 

@@ -1,86 +1,36 @@
 """The shape of a spec as people write it: names, types, units and limits of single fields.
 
-What takes two fields to judge is in `meaning`. The published JSON Schema is made from these classes.
+What takes two fields to judge is in `meaning`; `release` has a file of its own. The published JSON Schema is made
+from these classes.
 """
 
-import ipaddress
-import math
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, ConfigDict, Field, field_validator
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from celadon.parse import defaults
+from celadon.parse.fields import (
+    MEMORY,
+    EnvName,
+    Hostname,
+    Name,
+    Port,
+    Prefix,
+    Seconds,
+    SecondsOrNone,
+    Shape,
+    Source,
+    Text,
+    UrlPath,
+    enough_memory,
+    ip_address,
+)
+from celadon.parse.release_shape import Release
 
 API_VERSION = "celadon.dev/v1alpha1"
 KIND = "ModelService"
-
-DAY_S = 86_400
-MEMORY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(Ki|Mi|Gi|Ti|k|M|G|T)")
-UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-
-
-def memory_bytes(text: str) -> int:
-    """`512Mi` in bytes."""
-    found = MEMORY.fullmatch(text)
-    assert found is not None, text
-    return math.floor(float(found[1]) * UNITS[found[2]])
-
-
-def _memory(text: str) -> str:
-    if memory_bytes(text) < 2**20:
-        raise ValueError("is less than one mebibyte, in which no server can run")
-    return text
-
-
-def _ip(text: str) -> str:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        raise ValueError(
-            "is not an IP address; 127.0.0.1 is this machine alone, 0.0.0.0 is everybody"
-        ) from None
-    return text
-
-
-def _local(text: str) -> str:
-    if "://" in text:
-        raise ValueError("is a URI, and only paths are read so far; fetch it and give the path")
-    return text
-
-
-Name = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
-EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=256)]
-Text = Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=65_536)]
-Source = Annotated[str, Field(pattern=r"^[^\x00\r\n]+$", max_length=4096), AfterValidator(_local)]
-UrlPath = Annotated[str, Field(pattern=r"^/[!-~]*$", max_length=2048)]
-Prefix = Annotated[str, Field(pattern=r"^/[!-\"$->@-~]*$", max_length=2048)]
-Hostname = Annotated[
-    str,
-    Field(
-        pattern=r"^(\*|(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*)$",
-        max_length=253,
-    ),
-]
-Port = Annotated[int, Field(ge=1, le=defaults.PORT_MAX)]
-Seconds = Annotated[float, Field(gt=0, le=30 * DAY_S)]
-SecondsOrNone = Annotated[float, Field(ge=0, le=365 * DAY_S)]
-
-
-class Shape(BaseModel):
-    """Unknown keys, wrong types, NaN and infinities are refused; nothing is converted silently."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        allow_inf_nan=False,
-        alias_generator=to_camel,
-        use_attribute_docstrings=True,
-    )
 
 
 class Metadata(Shape):
@@ -120,7 +70,8 @@ class Resources(Shape):
     cpus: Annotated[float, Field(gt=0, le=4096)] | None = None
     """Cores, fractions allowed."""
     memory: (
-        Annotated[str, Field(pattern=rf"^{MEMORY.pattern}$", max_length=32), AfterValidator(_memory)] | None
+        Annotated[str, Field(pattern=rf"^{MEMORY.pattern}$", max_length=32), AfterValidator(enough_memory)]
+        | None
     ) = None
     """A number with its unit: Ki, Mi, Gi, Ti (powers of 1024) or k, M, G, T (powers of 1000)."""
 
@@ -137,11 +88,13 @@ class Retry(Shape):
 class Route(Shape):
     """Where clients reach the service."""
 
-    host: Annotated[str, Field(max_length=64), AfterValidator(_ip)] = defaults.HOST
+    host: Annotated[str, Field(max_length=64), AfterValidator(ip_address)] = defaults.HOST
     """IP address to listen on."""
     port: Port
     """TCP port to listen on."""
-    hostnames: Annotated[list[Hostname], Field(min_length=1, max_length=100)] = list(defaults.HOSTNAMES)
+    hostnames: Annotated[list[Hostname], Field(min_length=1, max_length=100)] = Field(
+        default=list(defaults.HOSTNAMES)
+    )
     """Host names of the requests that are meant: `*`, a name, or `*.` and a name."""
     prefix: Prefix = defaults.PREFIX
     """Beginning of the paths that are meant, in whole segments."""
@@ -151,40 +104,6 @@ class Route(Shape):
     """Longest a request may take, seconds."""
     retry: Retry = Retry()
     """Which failed requests the proxy repeats on another replica."""
-
-
-class Watch(Shape):
-    """The guard over green after the switch."""
-
-    seconds: Seconds = defaults.WATCH_S
-    """Observed time without harm before green is promoted, seconds."""
-    min_requests: Annotated[int, Field(ge=1, le=10**9)] = defaults.REQUESTS_MIN
-    """Fewer answers than this are not evidence."""
-    max_error_percent: Annotated[float, Field(ge=0, le=100)] = defaults.ERROR_PERCENT_MAX
-    """Largest part of green's answers that may be errors, percent."""
-    max_latency_ms_p95: Annotated[float, Field(gt=0, le=DAY_S * 1000, alias="maxLatencyMsP95")] = (
-        defaults.LATENCY_MS_P95_MAX
-    )
-    """Largest 95th percentile of green's latency, milliseconds."""
-    deadline_seconds: Seconds = defaults.DEADLINE_S
-    """Longest a watch may go on, wall seconds from the switch."""
-    on_deadline: Literal["hold", "rollback"] = defaults.ON_DEADLINE
-    """`hold` (keep the traffic where it is and wait for a person) or `rollback`."""
-
-
-class Release(Shape):
-    """How a new revision takes over."""
-
-    gate: bool = defaults.GATE
-    """Whether a person must promote before any request moves."""
-    start_seconds: Seconds = defaults.START_S
-    """Longest that green may take to start and get ready, seconds."""
-    prove_seconds: Seconds = defaults.PROVE_S
-    """Longest that the golden requests may take, seconds."""
-    watch: Watch = Watch()
-    """The guard over green after the switch."""
-    hold_seconds: SecondsOrNone = defaults.HOLD_S
-    """How long blue is kept ready after the promotion, seconds."""
 
 
 class Spec(Shape):
@@ -215,9 +134,9 @@ class Spec(Shape):
     """Settings of celadon's own model server."""
     golden: Source | None = None
     """Path of the golden requests, one JSON object per line."""
-    env: dict[EnvName, Text] = {}
+    env: dict[EnvName, Text] = Field(default={})
     """Environment variables of the replicas."""
-    secrets: dict[EnvName, Secret] = {}
+    secrets: dict[EnvName, Secret] = Field(default={})
     """Environment variables whose values are read from elsewhere and never kept."""
     ready: UrlPath | None = None
     """Path that answers 2xx when a replica can serve."""

@@ -12,8 +12,6 @@ from celadon.domain.spec import (
     CommandSource,
     Exactly,
     ModelSource,
-    OnDeadline,
-    ReleasePolicy,
     Resources,
     Retry,
     RetryWhen,
@@ -22,10 +20,11 @@ from celadon.domain.spec import (
     SecretFile,
     ServiceSpec,
     Serving,
-    Watch,
 )
 from celadon.parse import claims, defaults, meaning, shape, text
 from celadon.parse.complaint import Complaint, complaint
+from celadon.parse.fields import memory_bytes
+from celadon.parse.release_policy import policy
 
 LINE = re.compile(r"\blines? [0-9]")
 """What says its line itself, such as a key that is there twice."""
@@ -137,7 +136,7 @@ def to_domain(document: shape.Document) -> ServiceSpec:
         replicas=Exactly(replicas=spec.replicas),
         route=_route(spec.route, source),
         drain_s=spec.drain_seconds,
-        release=_release(spec.release),
+        release=policy(spec.release),
     )
 
 
@@ -156,7 +155,7 @@ def _secret(place: shape.Secret) -> SecretFile | SecretEnv:
 
 
 def _resources(given: shape.Resources) -> Resources:
-    memory = None if given.memory is None else shape.memory_bytes(given.memory)
+    memory = None if given.memory is None else memory_bytes(given.memory)
     return Resources(cpus=given.cpus, memory_bytes=memory)
 
 
@@ -170,22 +169,4 @@ def _route(given: shape.Route, source: ModelSource | CommandSource) -> RouteSpec
         preview_port=given.preview_port or defaults.preview_port(given.port),
         timeout_s=given.timeout_seconds,
         retry=Retry(when=when, attempts=given.retry.attempts),
-    )
-
-
-def _release(given: shape.Release) -> ReleasePolicy:
-    watch = given.watch
-    return ReleasePolicy(
-        gate=given.gate,
-        start_s=float(given.start_seconds),
-        prove_s=float(given.prove_seconds),
-        watch=Watch(
-            watch_s=float(watch.seconds),
-            requests_min=watch.min_requests,
-            error_share_max=watch.max_error_percent / 100,
-            latency_ms_p95_max=watch.max_latency_ms_p95,
-            deadline_s=float(watch.deadline_seconds),
-            on_deadline=OnDeadline(watch.on_deadline),
-        ),
-        hold_s=float(given.hold_seconds),
     )

@@ -43,13 +43,14 @@ async def eventually(condition: Callable[[], object], within_s: float = 15.0) ->
 class Upstream:
     """A small HTTP/1.1 server whose answers say who it is and which behave by their path.
 
-    /slow/SECONDS, /stream/SECONDS (a line every 50 ms, `end` last), /status/CODE, /reset (closes without an
-    answer), /break (closes in the middle of one), /echo (the body's length), /who.
+    /slow/SECONDS, /hang (never answers), /stream/SECONDS (a line every 50 ms, `end` last), /status/CODE, /reset
+    (closes without an answer), /break (closes in the middle of one), /echo (the body's length), /who.
     """
 
     name: str
     idle_s: float | None = None
     seen: list[str] = field(default_factory=list)
+    heads: list[dict[str, str]] = field(default_factory=list)
     connections: int = 0
     open_answers: int = 0
     resets: int = 0
@@ -79,7 +80,7 @@ class Upstream:
             while True:
                 async with asyncio.timeout(self.idle_s):
                     head = await reader.readuntil(b"\r\n\r\n")
-                await self._answer(head.decode(), reader, writer)
+                await self._answer(head.decode("latin-1"), reader, writer)
         self._tasks.discard(writer)
         writer.close()
 
@@ -94,6 +95,7 @@ class Upstream:
         if path == "/ready":
             return await self._send(writer, 200 if self.ready else 503, "")
         self.seen.append(path)
+        self.heads.append(headers)
         self.open_answers += 1
         try:
             await self._behave(path, body, writer)
@@ -104,6 +106,8 @@ class Upstream:
         _, kind, *rest = path.split("/")
         if kind == "slow":
             await asyncio.sleep(float(rest[0]))
+        if kind == "hang":
+            await asyncio.Event().wait()
         if kind == "stream":
             return await self._stream(float(rest[0]), writer)
         if kind == "reset" or (kind == "once" and self.resets == 0):

@@ -90,7 +90,7 @@ def _literal(value: str) -> str:
 
 
 def _character(character: str) -> str:
-    plain = character.isascii() and character.isalnum()
+    plain = not character.isascii() or character.isalnum()
     return character if plain else rf"\x{{{ord(character):x}}}"
 
 

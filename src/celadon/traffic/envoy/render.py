@@ -76,7 +76,7 @@ def bootstrap(paths: Paths) -> Json:
             "cds_config": from_file(paths.xds / CLUSTERS_FILE),
             "lds_config": from_file(paths.xds / LISTENERS_FILE),
         },
-        **_statistics(),
+        **_settings(),
     }
 
 
@@ -94,10 +94,19 @@ def static(snapshot: Snapshot, access_log: str) -> Json:
                 for value in snapshot.clusters
             ],
         },
-        **_statistics(),
+        **_settings(),
     }
 
 
-def _statistics() -> Json:
-    settings = {"match": {"prefix": "celadon.latency"}, "buckets": list(LATENCY_US)}
-    return {"stats_flush_interval": "0.5s", "stats_config": {"histogram_bucket_settings": [settings]}}
+PATTERN_MAX = 100_000
+"""How large a compiled pattern may be. Envoy's own 100 would not do for a cookie, nor for a dozen values of a header."""
+
+
+def _settings() -> Json:
+    buckets = {"match": {"prefix": "celadon.latency"}, "buckets": list(LATENCY_US)}
+    patterns = {"name": "celadon", "static_layer": {"re2.max_program_size.error_level": PATTERN_MAX}}
+    return {
+        "stats_flush_interval": "0.5s",
+        "stats_config": {"histogram_bucket_settings": [buckets]},
+        "layered_runtime": {"layers": [patterns]},
+    }

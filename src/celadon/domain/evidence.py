@@ -1,7 +1,7 @@
 """What a judge remembers of a comparison: whole numbers of the open window and wealth of the closed ones."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from celadon.domain.durations import Buckets
@@ -77,7 +77,8 @@ class Bet:
 class Scores:
     """Scores judged so far. gains: by how much the open window multiplies each alternative of harm, then of fine.
 
-    sums: of the open window and of closed ones, as (answers, sum, sum of squares), both sides together.
+    sums: of the open window and of closed ones, as (answers, sum, sum of squares), both sides together. sides: of
+    all, as (green's answers, their sum, blue's answers, their sum).
     """
 
     window: int
@@ -86,6 +87,7 @@ class Scores:
     gains: tuple[float, ...]
     open_sums: tuple[float, float, float] = (0.0, 0.0, 0.0)
     past_sums: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    sides: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,20 +124,50 @@ class Slowness:
 class Second:
     """What one second brought, by metric. at_s: whole seconds on the clock of the source, never falling.
 
-    placebo: blue's control in the place of green and the rest of blue in that of blue, by the first metric.
+    placebo: blue's control in the place of green and the rest of blue in that of blue, by the first metric. drawn:
+    what the split is judged by, None for the answers of the first metric. scores: (share, score, whether green's), in
+    their order. counts: what each bet on counts goes by.
     """
 
     at_s: int
     tallies: Mapping[str, tuple[Tally, ...]]
     durations: tuple[Durations, ...] = ()
     placebo: tuple[Tally, ...] = ()
+    drawn: tuple[Tally, ...] | None = None
+    scores: tuple[tuple[int, float, bool], ...] = ()
+    counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """Where a comparison stands in time, in whole seconds on the clock of its source.
+
+    begun_s: answers before it belong to no side. last_s: of the last answer. late_s: of the last label, which runs
+    ahead where very many labels come for one window; late_heard: labels in the window under way. second, low, high:
+    the last second with answers, and the smallest and the largest share they were drawn with; steady, since_s: the one share
+    of all answers before it, -1 where they were mixed, and since when.
+    """
+
+    begun_s: int = 0
+    last_s: int = 0
+    late_s: int = 0
+    late_heard: int = 0
+    second: int = -1
+    low: int = -1
+    high: int = -1
+    steady: int = -1
+    since_s: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """All coins of one comparison. judge: name and version of what built it.
 
-    split: the coin on the routing itself. placebo: blue against its own control. arrivals: by late metric, the coin on which side its labels come from.
+    split: the coin on the routing itself. placebo: blue against its own control. arrivals: by late metric, the coin
+    on which side its labels come from. bets: on counts that nothing was drawn for, by name. classes: how often green, and
+    how often blue, answered what. strangers: answers of revisions that are neither side. reshaped, example: mirrored
+    answers whose shape changed, and one difference for people. frozen_fine: money on fine copies when the freeze under way
+    began, 0 where nothing is frozen; outweighed: by how much it grew in all freezes, which is what suspicion lost.
     """
 
     judge: str
@@ -144,3 +176,12 @@ class Ledger:
     placebo: Coin
     arrivals: Mapping[str, Coin]
     slowness: Slowness | None = None
+    scores: Scores | None = None
+    bets: Mapping[str, Bet] = field(default_factory=dict)
+    classes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    clock: Clock = Clock()
+    strangers: int = 0
+    reshaped: int = 0
+    example: str = ""
+    frozen_fine: float = 0.0
+    outweighed: float = 1.0

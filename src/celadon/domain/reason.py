@@ -50,6 +50,7 @@ class Code(StrEnum):
     PROVED_FINE = "proved_fine"
     NEEDS_MORE = "needs_more"
     NOT_PROVED = "not_proved"
+    NOT_COMPARED = "not_compared"
     SPLIT_BROKEN = "split_broken"
     UNITS_UNSEEN = "units_unseen"
     LABELS_UNEVEN = "labels_uneven"
@@ -67,6 +68,8 @@ class Code(StrEnum):
     FROZE_TOO_LATE = "froze_too_late"
     # strategies
     STAGE_ENDED = "stage_ended"
+    STAGE_GOES_ON = "stage_goes_on"
+    COPIES_BEGIN = "copies_begin"
     ABSOLUTE_ONLY = "absolute_only"
     TEST_ENDED = "test_ended"
     SHADOW_ENDED = "shadow_ended"
@@ -161,6 +164,7 @@ TEXTS: dict[Code, str] = {
     "{green_events} of {green} against blue's {blue_events} of {blue} so far",
     Code.NOT_PROVED: "{metric} can not be proved fine as it goes: "
     "{green_events} of {green} against blue's {blue_events} of {blue} so far",
+    Code.NOT_COMPARED: "{metric} must be proved and is not compared now: {why}",
     Code.SPLIT_BROKEN: "holding: green got {percent:.2f} % of the requests and {asked_percent:.2f} % was asked for",
     Code.UNITS_UNSEEN: "users stay on their side and can not be told apart, so errors can not be judged by chance",
     Code.LABELS_UNEVEN: "holding: labels for {metric} do not come alike for both sides",
@@ -175,6 +179,8 @@ TEXTS: dict[Code, str] = {
     Code.THAWED: "goes on after a freeze of {seconds:.0f} s: {why}",
     Code.THIRD_FREEZE: "harm was suspected {freezes} times, so it waits for a person: promote or abort ({why})",
     Code.FROZE_TOO_LATE: "harm is suspected, and a freeze would leave nobody to serve: {why}",
+    Code.COPIES_BEGIN: "copies of {percent:g} % of the requests go to green, and no caller sees its answers",
+    Code.STAGE_GOES_ON: "{why}; {left_s:.0f} s to go",
     Code.STAGE_ENDED: "the stage of {percent:g} % ended clean: {why}",
     Code.ABSOLUTE_ONLY: "{why}; with every request on green nothing is left to compare it with",
     Code.TEST_ENDED: "the test ended after {seconds:.0f} s: {why}",

@@ -106,6 +106,45 @@ def not_worse(margin: float, cap: float = 3.0) -> Bets:
     return Bets(gains=gains, alternatives=3, kinds=3, cap=cap)
 
 
+def differing(most: float, cap: float = 3.0) -> Bets:
+    """Counts (green's pairs that differ, its others, blue's that differ from itself, its others).
+
+    Green differs in more than `most` of its pairs, beyond the share in which blue was seen to differ from itself in
+    earlier windows, two standard errors more of it.
+    """
+
+    def gains(past: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
+        limit = min(most + _noise(past, 2.0), 0.9)
+        higher = (min(limit * more, (1 + limit) / 2) for more in (1.25, 1.5, 2, 4))
+        return tuple(_toward(one, limit) for one in higher)
+
+    return Bets(gains=gains, alternatives=4, kinds=4, cap=cap)
+
+
+def alike(most: float, cap: float = 3.0) -> Bets:
+    """The same counts, and the bet that green differs in less than that, two standard errors less of it."""
+
+    def gains(past: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
+        limit = min(most + _noise(past, -2.0), 0.9)
+        return tuple(_toward(limit * part, limit) for part in (0.1, 0.4, 0.7))
+
+    return Bets(gains=gains, alternatives=3, kinds=4, cap=cap)
+
+
+def _noise(past: tuple[int, ...], errors: float) -> float:
+    """In which share of the pairs blue differs from itself, by so many standard errors more; 0 without such pairs."""
+    _, _, differ, others = past
+    pairs = differ + others
+    if pairs == 0:
+        return 0.0
+    share = (differ + 0.5) / (pairs + 1)
+    return max(share + errors * math.sqrt(share * (1 - share) / pairs), 0.0)
+
+
+def _toward(supposed: float, limit: float) -> tuple[float, float, float, float]:
+    return math.log(supposed / limit), math.log((1 - supposed) / (1 - limit)), 0.0, 0.0
+
+
 def swapped(window_s: int = 60, ratios: tuple[float, ...] = (1.05, 1.2, 1.5, 2.0)) -> "Swap":
     """The test that needs only two sides of equal size: which of them had more events, window by window."""
     return Swap(window_s=window_s, ratios=ratios)

@@ -49,6 +49,7 @@ class ScoreCoin:
             gains=tuple(a + b for a, b in zip(scores.gains, nats, strict=True)),
             open_sums=(answers + 1, total + value, squares + value * value),
             past_sums=scores.past_sums,
+            sides=_side_sums(scores.sides, value, green=green),
         )
 
     def worth(self, scores: Scores) -> Worth:
@@ -79,6 +80,7 @@ class ScoreCoin:
             fine=self._settled(scores.fine, fine),
             gains=(0.0,) * (2 * len(PARTS)),
             past_sums=_plus(scores.past_sums, scores.open_sums),
+            sides=scores.sides,
         )
 
     def _settled(self, stakes: Stakes, gains: tuple[float, ...]) -> Stakes:
@@ -102,3 +104,12 @@ def _centre(scores: Scores) -> tuple[float, float]:
 
 def _plus(a: tuple[float, float, float], b: tuple[float, float, float]) -> tuple[float, float, float]:
     return a[0] + b[0], a[1] + b[1], a[2] + b[2]
+
+
+def _side_sums(
+    sides: tuple[float, float, float, float], value: float, *, green: bool
+) -> tuple[float, float, float, float]:
+    greens, green_sum, blues, blue_sum = sides
+    if green:
+        return greens + 1, green_sum + value, blues, blue_sum
+    return greens, green_sum, blues + 1, blue_sum + value

@@ -4,7 +4,9 @@ The threshold is fixed before the window that it judges, so that the answers of 
 are counted in buckets, and margins are whole buckets: what is compared is exact.
 """
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from celadon.domain.durations import Buckets
 from celadon.domain.evidence import Coin, Durations, Slowness, Tally
@@ -67,11 +69,13 @@ class LatencyCoins:
             )
         harm, fine = slowness.harm, slowness.fine
         if slowness.thresholds:
-            harm_tallies = [_tally(more, limit, self.rules.harm_buckets) for limit in slowness.thresholds]
+            green, blue = _Slower(more.green, more.green_failed), _Slower(more.blue, more.blue_failed)
+            for_harm, for_fine = self.rules.harm_buckets, self.rules.fine_buckets
+            slow = [(limit, limit + for_harm) for limit in slowness.thresholds]
+            harm = _each(self._harm, harm, at_s, [_tally(more.share, green, blue, *at) for at in slow])
             # One bucket lower some of blue's answers are slow even where all of them take equally long.
-            fine_tallies = [_tally(more, limit - 1, self.rules.fine_buckets) for limit in slowness.thresholds]
-            harm = _each(self._harm, harm, at_s, harm_tallies)
-            fine = _each(self._fine, fine, at_s, fine_tallies)
+            slow = [(limit - 1, limit - 1 + for_fine) for limit in slowness.thresholds]
+            fine = _each(self._fine, fine, at_s, [_tally(more.share, green, blue, *at) for at in slow])
         return Slowness(
             window=slowness.window,
             harm=harm,
@@ -95,7 +99,7 @@ class LatencyCoins:
         return max(slowness.harm, key=lambda coin: self._harm.worth(coin).suspected)
 
     def _thresholds(self, past: Buckets) -> tuple[int, ...]:
-        return tuple(quantile(past, q) for q in self.rules.quantiles) if past else ()
+        return quantiles(past, self.rules.quantiles) if past else ()
 
 
 def _each(judge: EventCoin, coins: tuple[Coin, ...], at_s: int, tallies: list[Tally]) -> tuple[Coin, ...]:
@@ -104,31 +108,36 @@ def _each(judge: EventCoin, coins: tuple[Coin, ...], at_s: int, tallies: list[Ta
 
 def quantile(buckets: Buckets, q: float) -> int:
     """The bucket that holds the q-quantile of answers that are not empty."""
-    rank, below = q * sum(count for _, count in buckets), 0
-    for number, count in buckets:
-        below += count
-        if below >= rank:
-            return number
-    return buckets[-1][0]
+    return quantiles(buckets, (q,))[0]
 
 
-def _tally(more: Durations, limit: int, margin: int) -> Tally:
-    green, blue = _count(more.green), _count(more.blue)
-    return Tally(
-        more.share,
-        green + more.green_failed,
-        _beyond(more.green, limit + margin) + more.green_failed,
-        blue + more.blue_failed,
-        _beyond(more.blue, limit) + more.blue_failed,
-    )
+def quantiles(buckets: Buckets, wanted: tuple[float, ...]) -> tuple[int, ...]:
+    """The same for several of them."""
+    numbers, at_most = [number for number, _ in buckets], list(accumulate([count for _, count in buckets]))
+    ranks = [bisect_left(at_most, q * at_most[-1]) for q in wanted]
+    return tuple([numbers[min(rank, len(numbers) - 1)] for rank in ranks])
+
+
+class _Slower:
+    """How many answers took longer than a bucket, failures among them."""
+
+    __slots__ = ("_at_most", "_numbers", "answers")
+
+    def __init__(self, buckets: Buckets, failed: int) -> None:
+        self._numbers = [number for number, _ in buckets]
+        self._at_most = [0, *accumulate([count for _, count in buckets])]
+        self.answers = self._at_most[-1] + failed
+
+    def than(self, limit: int) -> int:
+        return self.answers - self._at_most[bisect_right(self._numbers, limit)]
+
+
+def _tally(share: int, green: _Slower, blue: _Slower, blue_limit: int, green_limit: int) -> Tally:
+    return Tally(share, green.answers, green.than(green_limit), blue.answers, blue.than(blue_limit))
 
 
 def _count(buckets: Buckets) -> int:
-    return sum(count for _, count in buckets)
-
-
-def _beyond(buckets: Buckets, limit: int) -> int:
-    return sum(count for number, count in buckets if number > limit)
+    return sum([count for _, count in buckets])
 
 
 def _merged(left: Buckets, right: Buckets) -> Buckets:

@@ -93,22 +93,6 @@ def _rising(
             yield (*at, place), found, "make one longer stage of the two, or give this one a gate"
 
 
-def _times(release: Json) -> Iterator[Complaint]:
-    """No stage may be longer than the deadline that it has."""
-    deadline_s = among(get(release, dict, "watch"), "deadlineSeconds", defaults.DEADLINE_S)
-    long: list[tuple[tuple[str | int, ...], float | None]] = [
-        (("strategy", "abTest", "seconds"), number(release, "strategy", "abTest", "seconds")),
-        (("strategy", "shadow", "seconds"), number(release, "strategy", "shadow", "seconds")),
-    ]
-    for place, stage in enumerate(get(release, list, "strategy", "canary", "stages") or []):
-        long.append((("strategy", "canary", "stages", place, "seconds"), number(stage, "seconds")))
-    for path, seconds in long:
-        if seconds is not None and seconds > deadline_s:
-            found = f"{seconds:g} s could never end before the deadline of {deadline_s:g} s"
-            hint = f"`watch: {{deadlineSeconds: {2 * seconds:g}}}` leaves room for times without traffic"
-            yield path, found, hint
-
-
 def _control(release: Json) -> Iterator[Complaint]:
     if get(release, bool, "strategy", "canary", "control") is not True:
         return
@@ -234,12 +218,18 @@ def _labels(release: Json) -> Iterator[Complaint]:
     if labels is None:
         return
     mature_s = among(labels, "matureSeconds", defaults.MATURE_S)
-    deadline_s = among(get(release, dict, "watch"), "deadlineSeconds", defaults.DEADLINE_S)
+    last_s = _planned_s(release) + among(get(release, dict, "watch"), "deadlineSeconds", defaults.DEADLINE_S)
     required = get(labels, bool, "required") is not False
-    if _promotes(release) and required and deadline_s < mature_s:
-        found = f"are required, and are awaited for {mature_s:g} s beyond the deadline of {deadline_s:g} s"
+    if _promotes(release) and required and last_s < mature_s:
+        found = f"are required and awaited for {mature_s:g} s, and the deadline is after {last_s:g} s"
         hint = "raise watch.deadlineSeconds, or write `required: false` and a probationSeconds"
         yield ("judge", "labels"), found, hint
+
+
+def _planned_s(release: Json) -> float:
+    """How long the stages last that split requests, as far as they say."""
+    test_s = number(release, "strategy", "abTest", "seconds")
+    return test_s or sum(number(stage, "seconds") or 0 for stage in (stages(release) or [])[:-1])
 
 
 def _probation(release: Json) -> Iterator[Complaint]:
@@ -278,7 +268,6 @@ def _copied_commands(spec: Json, release: Json) -> Iterator[Complaint]:
 CHECKS: tuple[Callable[[Json], Iterator[Complaint]], ...] = (
     _one_of,
     _stages,
-    _times,
     _control,
     _exposure,
     _test,

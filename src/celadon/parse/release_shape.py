@@ -247,7 +247,7 @@ class Watch(Shape):
     )
     """Largest 95th percentile of green's latency, milliseconds."""
     deadline_seconds: Seconds = defaults.DEADLINE_S
-    """Longest a stage may go on, wall seconds from its switch."""
+    """Longest that a stage without a verdict may go on, wall seconds beyond its own time."""
     on_deadline: Literal["hold", "rollback"] = defaults.ON_DEADLINE
     """`hold` (keep the traffic where it is and wait for a person) or `rollback`."""
     hold_serves: Literal["blue", "green"] = defaults.HOLD_SERVES

@@ -43,14 +43,18 @@ async def eventually(condition: Callable[[], object], within_s: float = 15.0) ->
 class Upstream:
     """A small HTTP/1.1 server whose answers say who it is and which behave by their path.
 
-    /slow/SECONDS, /hang (never answers), /stream/SECONDS (a line every 50 ms, `end` last), /status/CODE, /reset
+    /slow/SECONDS, /stream/SECONDS (a line every 50 ms, `end` last), /status/CODE, /reset
     (closes without an answer), /break (closes in the middle of one), /echo (the body's length), /who.
+    held: nothing is answered before it is set, but /ready is. path: behaves as if everybody had asked for this.
     """
 
     name: str
     idle_s: float | None = None
+    held: asyncio.Event | None = None
+    path: str | None = None
     seen: list[str] = field(default_factory=list)
     heads: list[dict[str, str]] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
     connections: int = 0
     open_answers: int = 0
     resets: int = 0
@@ -96,9 +100,12 @@ class Upstream:
             return await self._send(writer, 200 if self.ready else 503, "")
         self.seen.append(path)
         self.heads.append(headers)
+        self.sizes.append(len(body))
         self.open_answers += 1
         try:
-            await self._behave(path, body, writer)
+            if self.held is not None:
+                await self.held.wait()
+            await self._behave(self.path or path, body, writer)
         finally:
             self.open_answers -= 1
 
@@ -106,8 +113,6 @@ class Upstream:
         _, kind, *rest = path.split("/")
         if kind == "slow":
             await asyncio.sleep(float(rest[0]))
-        if kind == "hang":
-            await asyncio.Event().wait()
         if kind == "stream":
             return await self._stream(float(rest[0]), writer)
         if kind == "reset" or (kind == "once" and self.resets == 0):

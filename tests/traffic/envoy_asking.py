@@ -98,6 +98,15 @@ def drawing(
 
 
 def as_drawn(count: int, of: int, share: int) -> bool:
-    """Whether so many of `of` are what chance gives: five standard deviations, once in two million."""
+    """Whether chance gives so many of `of`, or something as far out: it does not once in ten million."""
     part = share / FULL
-    return abs(count - of * part) <= 5 * math.sqrt(of * part * (1 - part)) + 1e-9
+    if part in {0.0, 1.0}:
+        return count == of * part
+
+    def chance(number: int) -> float:
+        ways = math.lgamma(of + 1) - math.lgamma(number + 1) - math.lgamma(of - number + 1)
+        return math.exp(ways + number * math.log(part) + (of - number) * math.log1p(-part))
+
+    below = sum(map(chance, range(count + 1)))
+    above = sum(map(chance, range(count, of + 1)))
+    return min(below, above) > 1e-7

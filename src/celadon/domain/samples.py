@@ -118,7 +118,7 @@ class Evidence:
     """What has built up about green. judge: name and version of what built it.
 
     cursor: where the router's next samples must begin; label_cursor: where the next labels must. counts: of the
-    stage alone. ledger: of the comparison since the release began to move traffic, None where nothing is compared.
+    stage alone, as are copies: answers of green that no caller saw. ledger: of the comparison since the release began to move traffic, None where nothing is compared.
     """
 
     judge: str
@@ -126,6 +126,7 @@ class Evidence:
     counts: tuple[Counts, ...] = ()
     label_cursor: Cursor = ()
     ledger: Ledger | None = None
+    copies: int = 0
 
     def of(self, revision: RevisionId) -> Counts:
         """The counts of one revision; empty ones when it has answered nothing."""
@@ -134,4 +135,4 @@ class Evidence:
 
 def of_next_stage(evidence: Evidence | None) -> Evidence | None:
     """What a new stage begins with: the guard counts anew, and the comparison goes on."""
-    return None if evidence is None else replace(evidence, counts=())
+    return None if evidence is None else replace(evidence, counts=(), copies=0)

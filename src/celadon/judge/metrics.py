@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from celadon.domain.compare import Compare, LatencyMargin, Margin, Units
-from celadon.domain.durations import GROWTH, bucket
-from celadon.domain.plan import FULL, Guard, Plan
-from celadon.judge.bet import Bets, alike, budget, differing, not_worse, wrong_more_often
+from celadon.domain.durations import GROWTH
+from celadon.domain.plan import Plan
+from celadon.judge.bet import alike, differing, not_worse, wrong_more_often
 from celadon.judge.compare import LATENCY, SCORE, Comparison, Levels, Metric, ScoreRules, Wager
 from celadon.judge.latency import LatencyRules
+from celadon.judge.limits import Limits, limits
 from celadon.judge.odds import Rules
 from celadon.judge.score import ScoreCoin
 
@@ -26,23 +27,6 @@ WRONG_COPIES = "wrong copies"
 
 FAMILIES = {ERRORS: 0.4, LATENCY: 0.2, WRONG: 0.3}
 """Parts of the money: errors of all kinds, latency, and what answers are worth. What is not judged leaves its part to the others."""
-
-SLOW_SHARE = 0.05
-"""The guard's limit is on the 95th percentile: so many answers may be slower."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Bets on the guard's limits. errors: answers that were errors; slow: answers beyond `slow_bucket`.
-
-    Each counts (what is not wanted, the others), and proves that there is more of it than the guard allows.
-    """
-
-    error_share_max: float
-    errors: Bets
-    latency_ms_p95_max: float
-    slow: Bets
-    slow_bucket: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +55,7 @@ def setup(plan: Plan) -> Setup | None:
     return Setup(
         compare=compare,
         comparison=_comparison(compare, metrics, copies=copies),
-        limits=_limits(guards[0]) if guards else None,
+        limits=limits(guards[0]) if guards else None,
         control=plan.control,
         copies=copies,
         groups=compare.groups.values if compare.groups else (),
@@ -211,18 +195,3 @@ def _pairs(compare: Compare, of: dict[str, float]) -> tuple[Wager, ...]:
             events=(0, None, 1, None),
         ),
     )
-
-
-def _limits(guard: Guard) -> Limits:
-    return Limits(
-        error_share_max=guard.error_share_max,
-        errors=budget(min(max(guard.error_share_max, 1e-4), 0.9)),
-        latency_ms_p95_max=guard.latency_ms_p95_max,
-        slow=budget(SLOW_SHARE),
-        slow_bucket=bucket(guard.latency_ms_p95_max * 1000),
-    )
-
-
-def has_share(share: int) -> bool:
-    """Whether requests are drawn to both sides at this share."""
-    return 0 < share < FULL

@@ -1,5 +1,7 @@
 """Values for tests of the release engine: settings, revisions, facts in every state."""
 
+from dataclasses import replace
+
 from celadon.domain.command import Asked, Deploy
 from celadon.domain.facts import (
     Facts,
@@ -26,6 +28,7 @@ from celadon.domain.spec import (
     Retry,
     RetryWhen,
     RouteSpec,
+    Serves,
     Serving,
     Settings,
     Watch,
@@ -42,9 +45,15 @@ def settings(
     on_deadline: OnDeadline = OnDeadline.HOLD,
     golden: str | None = None,
     route: RouteSpec = ROUTE,
+    hold_serves: Serves = Serves.GREEN,
+    **policy_given: object,
 ) -> Settings:
-    watch = Watch(watch_s=10, requests_min=10, deadline_s=20, on_deadline=on_deadline)
+    """policy_given: further fields of the release policy, such as its strategy."""
+    watch = Watch(
+        watch_s=10, requests_min=10, deadline_s=20, on_deadline=on_deadline, hold_serves=hold_serves
+    )
     policy = ReleasePolicy(gate=gate, start_s=30, prove_s=20, watch=watch, hold_s=1000)
+    policy = replace(policy, **policy_given)
     return Settings(
         replicas=Exactly(replicas=replicas), route=route, drain_s=5, release=policy, golden=golden
     )
@@ -84,8 +93,6 @@ def live(on: Revision = BLUE, **given: object) -> Memory:
 
 def deploy(memory: Memory, what: Revision = GREEN, **given: object) -> Memory:
     """The memory with a deploy asked for and not answered yet."""
-    from dataclasses import replace
-
     number = memory.releases_asked + 1
     command = Deploy(release=f"fraud-{number}", revision=what, settings=settings(**given))
     asked = Asked(seq=memory.seq + 1, at=0.0, command=command)

@@ -26,6 +26,8 @@ FIXTURES = Path(__file__).parent / "fixtures"
 JOURNAL = FIXTURES / "journal-format-1.jsonl"
 MEMORY = FIXTURES / "journal-format-1.memory.json"
 FRAUD = ServiceKey(name="fraud")
+LATER = {"probation"}
+"""Fields of memory that did not exist when the fixture was written: it is read without them."""
 
 
 def lines():
@@ -66,7 +68,7 @@ def test_it_is_a_rich_story():
     steps = [step for record in records for step in record.body.get("steps", ())]
     assert [decode(Taken, step).phase for step in steps] == [Phase.PREPARING, None]
     written = {name for tick in ticks for name in tick}
-    assert written | {"service", "seq", "epoch", "commands", "releases_asked"} == {
+    assert written | {"service", "seq", "epoch", "commands", "releases_asked"} | LATER == {
         f.name for f in fields(Memory)
     }
 

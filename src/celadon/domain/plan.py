@@ -26,7 +26,8 @@ class Stage:
     gate: a person must promote before this stage's traffic moves. guard None: nothing to watch (a way back).
     mirror: part of 10,000 of the requests that green gets as copies; mirrored_max: not more copies than this.
     proof: by how much the money on a fine green must have grown, in every required metric, before the stage ends;
-    0 where time alone ends it. A stage without share but with a mirror is a shadow.
+    0 where time alone ends it. A stage without share but with a mirror is a shadow. deadline_s: wall seconds after which
+    a stage without a verdict is late; None: the plan's.
     """
 
     share: int
@@ -36,6 +37,7 @@ class Stage:
     mirror: int = 0
     mirrored_max: int | None = None
     proof: float = 0.0
+    deadline_s: float | None = None
 
     def __post_init__(self) -> None:
         assert 0 <= self.share <= FULL

@@ -11,10 +11,11 @@ from celadon.domain.plan import Plan
 from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Cause, Outcome, Phase, Release
 from celadon.domain.revision import Revision
-from celadon.domain.spec import Settings
-from celadon.release.end import end, roll_back
+from celadon.domain.spec import BlueGreen, Ends, Settings
+from celadon.release.end import end, roll_back, turn_back
 from celadon.release.phases import enter
-from celadon.release.plan import blue_green, way_back
+from celadon.release.plan import plan_of, renewed, way_back
+from celadon.release.stage import blue_holds, counts_anew, in_force
 
 KEPT_REVISIONS = 20
 """How many revisions that were deployed once are remembered, so that `rollback REVISION` can name them."""
@@ -35,20 +36,28 @@ class Answered:
     handled: tuple[int, ...]
 
 
-def answer(memory: Memory, harm: Reason | None, wall: float) -> Answered | None:
-    """The oldest command that can be answered now; None when there is none, or the slot must be free first.
-
-    harm: what speaks against green right now; then it is not promoted.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a person's command is answered with. against: what speaks against green right now; then it is not
+    promoted. suspicion: money on harm, which a person who promotes all the same forgives. wall: Unix seconds.
     """
+
+    against: Reason | None
+    suspicion: float
+    wall: float
+
+
+def answer(memory: Memory, known: Standing) -> Answered | None:
+    """The oldest command that can be answered now; None when there is none, or the slot must be free first."""
     for asked in memory.commands:
-        answered = _one(memory, asked, harm, wall)
+        answered = _one(memory, asked, known)
         if answered is not None:
             return answered
     return None
 
 
-def _one(memory: Memory, asked: Asked, harm: Reason | None, wall: float) -> Answered | None:
-    command = asked.command
+def _one(memory: Memory, asked: Asked, known: Standing) -> Answered | None:
+    command, wall = asked.command, known.wall
     match command:
         case Rollback() if memory.settings is None or command.revision not in memory.revisions:
             why = because(Code.NO_BLUE, why=f"revision {command.revision} was never live here")
@@ -65,17 +74,17 @@ def _one(memory: Memory, asked: Asked, harm: Reason | None, wall: float) -> Answ
                     because=because(Code.COMMAND_TOO_LATE, release=command.release),
                     handled=(asked.seq,),
                 )
-            if harm is not None and isinstance(command, Promote):
-                why = because(Code.NOT_PROMOTED, why=text(harm))
+            if known.against is not None and isinstance(command, Promote):
+                why = because(Code.NOT_PROMOTED, why=text(known.against))
                 return Answered(memory=memory, because=why, handled=(asked.seq,))
-            after, why = _steer(memory, release, command, wall)
+            after, why = _steer(memory, release, command, known)
             return Answered(memory=after, because=why, handled=(asked.seq,))
         case _ as unreachable:
             assert_never(unreachable)
 
 
 def _steer(
-    memory: Memory, release: Release, command: Promote | Abort | Pause | Resume, wall: float
+    memory: Memory, release: Release, command: Promote | Abort | Pause | Resume, known: Standing
 ) -> tuple[Memory, Reason]:
     match command:
         case Pause():
@@ -88,33 +97,38 @@ def _steer(
             if release.moved and release.blue is None:
                 why = because(Code.NO_BLUE, why="remove the service, or deploy another revision")
                 return memory, why
-            return roll_back(memory, release, because(Code.ABORTED), Cause.PERSON, wall)
+            return roll_back(memory, release, because(Code.ABORTED), Cause.PERSON, known.wall)
         case Promote():
-            return _promote(memory, release, wall)
+            return _promote(memory, replace(release, paused=False), known)
         case _ as unreachable:
             assert_never(unreachable)
 
 
-def _promote(memory: Memory, release: Release, wall: float) -> tuple[Memory, Reason]:
-    """A person decides: past the next gate, or to the end of the watch that is going on."""
-    release = replace(release, paused=False)
-    if release.phase in {Phase.WATCHING, Phase.HOLDING}:
-        if release.stage + 1 == len(release.plan.stages):
-            return end(
-                memory,
-                release,
-                Outcome.PROMOTED,
-                because(Code.PROMOTED_BY_PERSON),
-                wall=wall,
-                cause=Cause.PERSON,
-            )
-        release = replace(release, stage=release.stage + 1, dwelt_s=0.0)
-        release = replace(release, passed_gates=release.passed_gates | {release.stage})
-        why = because(Code.PROMOTED_BY_PERSON)
-        return replace(memory, release=enter(release, Phase.MOVING, why, wall), evidence=None), why
-    why = because(Code.GATE_OPENED)
-    opened = replace(release, passed_gates=release.passed_gates | {release.stage}, because=why)
-    return replace(memory, release=opened), why
+def _promote(memory: Memory, release: Release, known: Standing) -> tuple[Memory, Reason]:
+    """A person decides: past the next gate, out of a freeze, or to the end of the watch that is going on."""
+    why = because(Code.PROMOTED_BY_PERSON)
+    if release.phase is Phase.FROZEN:
+        return _move(memory, replace(release, stays_frozen=False, forgiven=known.suspicion), why, known.wall)
+    if release.phase not in {Phase.WATCHING, Phase.HOLDING}:
+        why = because(Code.GATE_OPENED)
+        opened = replace(release, passed_gates=release.passed_gates | {release.stage}, because=why)
+        return replace(memory, release=opened), why
+    if release.stage + 1 < len(release.plan.stages):
+        further = replace(release, stage=release.stage + 1, dwelt_s=0.0)
+        further = replace(further, passed_gates=further.passed_gates | {further.stage})
+        return _move(memory, further, why, known.wall)
+    if blue_holds(release):
+        return _move(memory, replace(release, waved=True), why, known.wall)
+    if release.plan.ends is Ends.REPORTED:
+        return turn_back(memory, release, Outcome.REPORTED, why, wall=known.wall, cause=Cause.PERSON)
+    return end(memory, release, Outcome.PROMOTED, why, wall=known.wall, cause=Cause.PERSON)
+
+
+def _move(memory: Memory, release: Release, why: Reason, wall: float) -> tuple[Memory, Reason]:
+    evidence, release = counts_anew(memory, release)
+    share = release.plan.stages[release.stage].share
+    moving = enter(replace(release, moved=release.moved or share > 0), Phase.MOVING, why, wall)
+    return replace(memory, release=moving, evidence=evidence), why
 
 
 def _take_slot(memory: Memory, asked: Asked, command: Deploy | Rollback, wall: float) -> Answered | None:
@@ -131,8 +145,7 @@ def _take_slot(memory: Memory, asked: Asked, command: Deploy | Rollback, wall: f
     if moving is not None and joins:
         assert isinstance(command, Deploy)
         why = because(Code.SETTINGS_CHANGED)
-        plan = moving.plan if moving.way_back else blue_green(command.settings.release, parent=moving.id)
-        release = replace(moving, settings=command.settings, plan=plan)
+        release = replace(moving, settings=command.settings, plan=_replanned(moving, command.settings))
         goldens = {**memory.goldens, moving.green: command.settings.golden or ""}
         after = replace(memory, release=release, goldens=goldens)
         return Answered(memory=after, because=why, handled=(asked.seq,))
@@ -141,7 +154,7 @@ def _take_slot(memory: Memory, asked: Asked, command: Deploy | Rollback, wall: f
             return None
         after, why = _make_way(memory, moving, command, wall)
         return Answered(memory=after, because=why, handled=())
-    after, why = _begin(memory, command, wall)
+    after, why = begin(memory, command, wall)
     return Answered(memory=after, because=why, handled=(asked.seq,))
 
 
@@ -163,7 +176,8 @@ def _make_way(
     return roll_back(memory, moving, why, Cause.SUPERSEDED, wall)
 
 
-def _begin(memory: Memory, command: Deploy | Rollback, wall: float) -> tuple[Memory, Reason]:
+def begin(memory: Memory, command: Deploy | Rollback, wall: float) -> tuple[Memory, Reason]:
+    """A release into the free slot; or new settings alone, where the revision is live already."""
     back = isinstance(command, Rollback)
     settings = _settings(memory, command)
     green = command.revision if isinstance(command, Rollback) else command.revision.id
@@ -214,10 +228,20 @@ def _settings(memory: Memory, command: Deploy | Rollback) -> Settings:
 def _plan(memory: Memory, command: Deploy | Rollback, settings: Settings, parent: str | None) -> Plan:
     """What was live just before was watched then. Any other revision may be one that was taken back for harm."""
     if isinstance(command, Deploy):
-        return blue_green(settings.release, parent=parent)
+        return plan_of(settings.release, parent=parent, first=memory.live is None)
     if memory.predecessor is not None and command.revision == memory.predecessor.revision:
         return way_back(settings.release, parent=parent)
-    return blue_green(replace(settings.release, gate=False), parent=parent)
+    at_once = replace(settings.release, gate=False, strategy=BlueGreen(), exposure=None, probation_s=0.0)
+    return plan_of(at_once, parent=parent, first=memory.live is None)
+
+
+def _replanned(moving: Release, settings: Settings) -> Plan:
+    """New settings in mid-release: a way back stays as it is, and what has begun is not compared otherwise."""
+    if moving.way_back:
+        return moving.plan
+    plan = plan_of(settings.release, parent=moving.id, first=moving.blue is None)
+    begun = in_force(moving) is not None
+    return renewed(moving.plan, plan) if begun else plan
 
 
 def _with(memory: Memory, revision: Revision) -> Mapping[RevisionId, Revision]:
@@ -237,7 +261,7 @@ def _never_started(
     why = because(Code.REMOVE_ASKED)
     if isinstance(by, Deploy | Rollback):
         why = because(Code.SUPERSEDED, by=by.release)
-    begun, _ = _begin(replace(memory, release=None), command, wall)
+    begun, _ = begin(replace(memory, release=None), command, wall)
     if begun.release is None:
         return Answered(memory=memory, because=why, handled=(asked.seq,))
     ended = enter(begun.release, Phase.ENDED, why, wall)
@@ -250,4 +274,6 @@ def _remove(memory: Memory, asked: Asked, wall: float) -> Answered:
     after = replace(memory, removing=True)
     if memory.release is not None:
         after, _ = end(after, memory.release, Outcome.SUPERSEDED, why, wall=wall, cause=Cause.PERSON)
-    return Answered(memory=replace(after, predecessor=None), because=why, handled=(asked.seq,))
+    return Answered(
+        memory=replace(after, predecessor=None, probation=None), because=why, handled=(asked.seq,)
+    )

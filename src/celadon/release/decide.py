@@ -3,6 +3,7 @@
 Forward steps need fresh facts; the way back needs only blue. Missing data is never a pass and never a failure.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from celadon.domain.facts import Facts, Known, Now
@@ -10,16 +11,31 @@ from celadon.domain.goal import Route
 from celadon.domain.headroom import Headroom
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because
-from celadon.domain.release import Phase, Taken
+from celadon.domain.release import Phase, Release, Taken
 from celadon.domain.verdict import Judged
-from celadon.release import prepare, watch
-from celadon.release.commands import answer
+from celadon.release import freeze, prepare, watch
+from celadon.release.commands import Standing, answer
 from celadon.release.end import without_proofs
+from celadon.release.probation import judged_late
 from celadon.release.split import routes
+from celadon.release.stage import in_force
 from celadon.release.step import Seen, Step
 
 STEPS_MAX = 12
 """A tick takes every step its facts permit; more than this many would be a circle in the table."""
+
+
+STEPS: dict[Phase, Callable[[Memory, Release, Seen], Step]] = {
+    Phase.PREPARING: prepare.preparing,
+    Phase.PROVING: prepare.proving,
+    Phase.WAITING: watch.waiting,
+    Phase.MOVING: watch.moving,
+    Phase.WATCHING: watch.watching,
+    Phase.HOLDING: watch.watching,
+    Phase.FROZEN: freeze.frozen,
+    Phase.ROLLING_BACK: watch.rolling_back,
+}
+"""What is decided in each phase; `phases.py` says where it may lead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,34 +53,87 @@ class Choice:
     steps: tuple[Taken, ...] = ()
 
 
-def decide(memory: Memory, facts: Facts, judged: Judged | None, headroom: Headroom, now: Now) -> Choice:
-    """One decision. judged: what the judge says about the stage in `memory`, None when nothing is judged."""
-    after = _not_from_the_future(memory, now)
-    handled: tuple[int, ...] = ()
-    taken: list[Taken] = []
+def decide(
+    memory: Memory,
+    facts: Facts,
+    judged: Judged | None,
+    headroom: Headroom,
+    now: Now,
+    *,
+    late: Judged | None = None,
+) -> Choice:
+    """One decision.
+
+    judged: what the judge says about the stage in `memory`, None when nothing is judged. late: what labels say by
+    now about a promoted revision on probation.
+    """
+    before = _not_from_the_future(memory, now)
     seen = Seen(facts=facts, judged=judged, headroom=headroom, now=now)
-    moving = after.release
-    harm = watch.against(moving, seen) if moving is not None and moving.blue is not None else None
-    answered = answer(after, harm, now.wall)
-    if answered is not None:
-        after, handled = answered.memory, answered.handled
-        taken.append(_taken(after, answered.because))
+    after, handled, taken = _asked(before, seen)
     if now.jumped_s and after.release is not None:
         taken.append(_taken(after, because(Code.CLOCK_JUMPED, seconds=now.jumped_s)))
-    after, waits = _dwell(after, seen), because(Code.STEADY)
-    for _ in range(STEPS_MAX):
-        step = _advance(after, seen)
-        if step is None or step.memory == after:
-            waits = step.because if step else waits
-            break
-        after = step.memory
-        taken.append(_taken(after, step.because))
-    else:
-        raise AssertionError(f"{after.service}: a tick that never comes to rest")
-    *steps, last = taken or [Taken(phase=None, because=waits)]
+    turned = judged_late(after, late, now.wall)
+    if turned is not None:
+        after, why = turned
+        taken.append(_taken(after, why))
+    after, steps, waits = _steps(_timed(after, seen), seen)
+    after, exposed = _reported(before, after, judged)
+    told = [*taken, *steps] or [Taken(phase=None, because=waits)]
+    *before_last, last = [*told[:-1], *exposed, told[-1]]
     return Choice(
-        memory=after, because=last.because, handled=handled, routes=routes(after, facts), steps=tuple(steps)
+        memory=after,
+        because=last.because,
+        handled=handled,
+        routes=routes(after, facts),
+        steps=tuple(before_last),
     )
+
+
+def _asked(memory: Memory, seen: Seen) -> tuple[Memory, tuple[int, ...], list[Taken]]:
+    """One command of a person, if there is one that can be answered now."""
+    release = memory.release
+    against = freeze.against(release, seen) if release is not None and release.blue is not None else None
+    answered = answer(memory, Standing(against=against, suspicion=seen.suspicion, wall=seen.now.wall))
+    if answered is None:
+        return memory, (), []
+    return answered.memory, answered.handled, [_taken(answered.memory, answered.because)]
+
+
+def _steps(memory: Memory, seen: Seen) -> tuple[Memory, list[Taken], Reason]:
+    """Every step that the facts permit, and what is waited for after the last one."""
+    taken: list[Taken] = []
+    for _ in range(STEPS_MAX):
+        step = _advance(memory, seen)
+        if step is None or step.memory == memory:
+            return memory, taken, step.because if step else because(Code.STEADY)
+        if step.before is not None:
+            taken.append(_taken(memory, step.before))
+        memory = step.memory
+        taken.append(_taken(memory, step.because))
+    raise AssertionError(f"{memory.service}: a tick that never comes to rest")
+
+
+def _reported(before: Memory, after: Memory, judged: Judged | None) -> tuple[Memory, list[Taken]]:
+    """What a release keeps of its judge once it is judged no more, and how many callers it hurt in the end."""
+    was = before.release
+    judged_until_now = was is not None and in_force(was) is not None and was.phase is not Phase.ROLLING_BACK
+    findings = judged.findings if judged and judged_until_now else ()
+    now, ended = after.release, after.last if after.last != before.last else None
+    if findings and was and now is not None and (now.id, now.phase) == (was.id, Phase.ROLLING_BACK):
+        after = replace(after, release=replace(now, findings=findings))
+    if findings and was and ended is not None and ended.id == was.id:
+        after = _with_findings(after, replace(ended, findings=findings))
+    if ended is None or not ended.moved or ended.plan.bad_answers_max is None:
+        return after, []
+    told = because(Code.EXPOSURE, bad=ended.bad_answers, allowed=ended.plan.bad_answers_max)
+    return after, [Taken(phase=Phase.ENDED, because=told)]
+
+
+def _with_findings(memory: Memory, ended: Release) -> Memory:
+    probation = memory.probation
+    if probation is not None and probation.release.id == ended.id:
+        probation = replace(probation, release=ended)
+    return replace(memory, last=ended, probation=probation)
 
 
 def _not_from_the_future(memory: Memory, now: Now) -> Memory:
@@ -83,13 +152,18 @@ def _taken(memory: Memory, why: Reason) -> Taken:
     return Taken(phase=phase, because=why)
 
 
-def _dwell(memory: Memory, seen: Seen) -> Memory:
-    """Add the observed time to the stage's dwell: with fresh samples of a route in force, never while paused."""
+def _timed(memory: Memory, seen: Seen) -> Memory:
+    """Add the observed time to the stage's dwell, or to a freeze's rest: always with the route in force.
+
+    A stage dwells with fresh samples only, and never while it is paused; a freeze rests meanwhile.
+    """
     release = memory.release
-    counts = release is not None and release.phase in {Phase.WATCHING, Phase.HOLDING} and not release.paused
-    if release is None or not counts or not seen.samples_fresh:
+    if release is None or not seen.confirmed(routes(memory, seen.facts)):
         return memory
-    if not seen.confirmed(routes(memory, seen.facts)):
+    if release.phase is Phase.FROZEN:
+        return replace(memory, release=replace(release, rested_s=release.rested_s + seen.now.elapsed_s))
+    dwells = release.phase in {Phase.WATCHING, Phase.HOLDING} and not release.paused
+    if not dwells or not seen.samples_fresh:
         return memory
     return replace(memory, release=replace(release, dwelt_s=release.dwelt_s + seen.now.elapsed_s))
 
@@ -101,21 +175,8 @@ def _advance(memory: Memory, seen: Seen) -> Step | None:
         return _removed(memory, seen)
     if release is None:
         return _retire(memory, seen)
-    match release.phase:
-        case Phase.PREPARING:
-            return prepare.preparing(memory, release, seen)
-        case Phase.PROVING:
-            return prepare.proving(memory, release, seen)
-        case Phase.WAITING:
-            return prepare.waiting(memory, release, seen)
-        case Phase.MOVING:
-            return watch.moving(memory, release, seen)
-        case Phase.WATCHING | Phase.HOLDING | Phase.FROZEN:
-            return watch.watching(memory, release, seen)
-        case Phase.ROLLING_BACK:
-            return watch.rolling_back(memory, release, seen)
-        case Phase.ENDED:
-            raise AssertionError(f"{release.id} has ended and still holds the slot")
+    assert release.phase in STEPS, f"{release.id} has ended and still holds the slot"
+    return STEPS[release.phase](memory, release, seen)
 
 
 def _retire(memory: Memory, seen: Seen) -> Step | None:

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
-from celadon.domain.memory import Memory
+from celadon.domain.memory import Memory, Probation
 from celadon.domain.reason import Reason
 from celadon.domain.release import Cause, Outcome, Phase, Predecessor, Release
 from celadon.release.phases import enter
+from celadon.release.stage import counts_anew
 
 
 def roll_back(
@@ -13,8 +14,19 @@ def roll_back(
 ) -> tuple[Memory, Reason]:
     """Turn back for good. What the release will end as is fixed here."""
     outcome = Outcome.SUPERSEDED if cause is Cause.SUPERSEDED else Outcome.ROLLED_BACK
+    return turn_back(memory, release, outcome, why, wall=wall, cause=cause)
+
+
+def turn_back(
+    memory: Memory, release: Release, outcome: Outcome, why: Reason, *, wall: float, cause: Cause
+) -> tuple[Memory, Reason]:
+    """Turn back for good, to end as `outcome` once blue has every request: also a test whose time is over does."""
     turned = replace(
-        enter(release, Phase.ROLLING_BACK, why, wall), outcome=outcome, cause=cause, paused=False
+        enter(release, Phase.ROLLING_BACK, why, wall),
+        outcome=outcome,
+        cause=cause,
+        paused=False,
+        stays_frozen=False,
     )
     return replace(memory, release=turned), why
 
@@ -24,15 +36,18 @@ def end(
 ) -> tuple[Memory, Reason]:
     """Free the slot. Promotion changes roles only: green is live, and blue is held as its predecessor."""
     assert outcome is not Outcome.PROMOTED or release.moved, f"{release.id}: no traffic moved"
+    _, release = counts_anew(memory, release)
     ended = replace(
-        enter(release, Phase.ENDED, why, wall), ended_at=wall, outcome=outcome, cause=cause, paused=False
+        enter(release, Phase.ENDED, why, wall),
+        ended_at=wall,
+        outcome=outcome,
+        cause=cause,
+        paused=False,
+        stays_frozen=False,
     )
     after = replace(memory, release=None, last=ended, evidence=None)
     if outcome is Outcome.PROMOTED:
-        held = None
-        if release.blue is not None:
-            held = Predecessor(revision=release.blue, since=wall, hold_s=release.plan.hold_s)
-        after = replace(after, live=release.green, settings=release.settings, predecessor=held)
+        after = _promoted(after, ended, _probation(memory, ended, wall), wall)
     return without_proofs(after), why
 
 
@@ -40,3 +55,27 @@ def without_proofs(memory: Memory) -> Memory:
     """A proof speaks for replicas that stand: what does not run any more is proved again when it comes back."""
     stands = {memory.live} | ({memory.predecessor.revision} if memory.predecessor else set())
     return replace(memory, proved={key: golden for key, golden in memory.proved.items() if key in stands})
+
+
+def _promoted(memory: Memory, release: Release, probation: Probation | None, wall: float) -> Memory:
+    """While labels may still take green back, blue is kept ready."""
+    held = None
+    if release.blue is not None:
+        hold_s = max(release.plan.hold_s, probation.until - wall if probation else 0.0)
+        held = Predecessor(revision=release.blue, since=wall, hold_s=hold_s)
+    return replace(
+        memory,
+        live=release.green,
+        settings=release.settings,
+        predecessor=held,
+        probation=probation or memory.probation,
+    )
+
+
+def _probation(memory: Memory, release: Release, wall: float) -> Probation | None:
+    """Only what labels can speak of, and only where there is evidence that they can be added to."""
+    plan, evidence = release.plan, memory.evidence
+    late = plan.compare is not None and (plan.compare.labels or plan.compare.score)
+    if plan.probation_s <= 0 or not late or evidence is None or release.blue is None:
+        return None
+    return Probation(release=release, evidence=evidence, until=wall + plan.probation_s)

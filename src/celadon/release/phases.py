@@ -24,6 +24,11 @@ FOR_A_PERSON = frozenset({Phase.WAITING, Phase.HOLDING})
 """Phases that wait for a person."""
 
 
+def waits_for_a_person(release: Release) -> bool:
+    """Whether nothing moves forward here until a person decides. A freeze does once it lasts too long."""
+    return release.phase in FOR_A_PERSON or release.stays_frozen
+
+
 def enter(release: Release, phase: Phase, why: Reason, wall: float) -> Release:
     """The release in its next phase. A move that the table does not know is our bug."""
     assert phase in NEXT[release.phase], f"{release.id}: {release.phase} does not lead to {phase}"

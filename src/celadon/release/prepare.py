@@ -10,6 +10,7 @@ from celadon.domain.revision import ModelRuntime
 from celadon.release.end import roll_back
 from celadon.release.phases import enter
 from celadon.release.split import routes
+from celadon.release.stage import counts_anew
 from celadon.release.step import Seen, Step
 
 TRIES = 2
@@ -84,15 +85,11 @@ def proving(memory: Memory, release: Release, seen: Seen) -> Step:
     return _wait(memory, because(Code.PROOF_RUNNING))
 
 
-def waiting(memory: Memory, release: Release, seen: Seen) -> Step:
-    """Only a person opens a gate."""
-    if release.stage in release.passed_gates and not release.paused:
-        return forward(memory, release, seen)
-    return _wait(memory, because(Code.PAUSED if release.paused else Code.GATE_WAITS))
+def forward(memory: Memory, release: Release, seen: Seen, *, dwelt_s: float = 0.0) -> Step:
+    """Into the stage that `release.stage` names: through its gate if it has one, else to its share.
 
-
-def forward(memory: Memory, release: Release, seen: Seen) -> Step:
-    """Into the stage that `release.stage` names: through its gate if it has one, else to its share."""
+    What was compared goes on; what was counted is counted anew. dwelt_s: what of the stage's time is done already.
+    """
     stage = release.plan.stages[release.stage]
     if stage.gate and release.stage not in release.passed_gates:
         why = because(Code.GATE_WAITS)
@@ -102,8 +99,11 @@ def forward(memory: Memory, release: Release, seen: Seen) -> Step:
     if not seen.replicas_fresh or seen.facts.ready(release.green) == 0:
         return _wait_for_green(memory, release, seen)
     why = because(Code.TRAFFIC_MOVES, percent=stage.share / 100)
-    moved = replace(release, moved=True, dwelt_s=0.0)
-    return Step(memory=_to(replace(memory, evidence=None), moved, Phase.MOVING, why, seen), because=why)
+    if stage.share == 0:
+        why = because(Code.COPIES_BEGIN, percent=stage.mirror / 100)
+    evidence, release = counts_anew(memory, release)
+    moved = replace(release, moved=release.moved or stage.share > 0, dwelt_s=dwelt_s)
+    return Step(memory=_to(replace(memory, evidence=evidence), moved, Phase.MOVING, why, seen), because=why)
 
 
 def _wait_for_green(memory: Memory, release: Release, seen: Seen) -> Step:

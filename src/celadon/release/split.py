@@ -1,45 +1,39 @@
-"""From a position to shares: which revision gets which part of the requests."""
+"""From a position to shares: which revision gets which part of the requests, and how they are drawn."""
 
-from celadon.domain.facts import Facts, Unknown
-from celadon.domain.goal import Part, Route
+from celadon.domain.compare import Compare
+from celadon.domain.draw import EVERY, Draw
+from celadon.domain.facts import Facts, ReplicaState, Unknown
+from celadon.domain.goal import Arm, Mirror, Part, Route
 from celadon.domain.memory import Memory
 from celadon.domain.names import RevisionId
-from celadon.domain.plan import FULL
+from celadon.domain.plan import FULL, Stage
 from celadon.domain.release import Phase, Release
+from celadon.release.stage import blue_holds, green_share, in_force
 
-ON_STAGE = frozenset({Phase.MOVING, Phase.WATCHING, Phase.HOLDING})
-
-
-def green_share(release: Release) -> int:
-    """Green's share by the plan, out of 10,000. Before the first stage and on the way back it is 0."""
-    if release.phase in ON_STAGE:
-        return release.plan.stages[release.stage].share
-    if release.phase is Phase.WAITING and release.stage > 0:
-        return release.plan.stages[release.stage - 1].share
-    return 0
+NOISE_OF_MIRROR = 10
+"""Where pairs are compared, blue gets one copy for this many of green's: in how much blue differs from itself."""
 
 
 def routes(memory: Memory, facts: Facts) -> tuple[Route, ...]:
     """The routes that the position asks for; none when nothing of the service may be reached.
 
-    On the way back, requests leave green only for a blue that is ready: that somebody serves comes first.
+    Requests leave green for good, or for as long as a person is waited for, only for a blue that is ready: that
+    somebody serves comes first. A freeze begins only then, and asks no more while it lasts.
     """
     release = memory.release
     if memory.removing:
         return ()
     if release is None:
         return () if memory.live is None else _to(memory.live)
-    if release.phase is Phase.ROLLING_BACK and release.moved and not can_return(memory, facts):
+    back = release.moved and (release.phase is Phase.ROLLING_BACK or blue_holds(release))
+    if back and not can_return(memory, facts):
         return memory.goal.routes if memory.goal else ()
-    share = green_share(release)
     if release.blue is None:
-        return _to(release.green) if share else ()
-    if share == 0:
+        return _to(release.green) if green_share(release) else ()
+    stage = in_force(release)
+    if stage is None or release.phase is Phase.ROLLING_BACK:
         return _to(release.blue)
-    if share == FULL:
-        return _to(release.green)
-    parts = (Part(revision=release.blue, share=FULL - share), Part(revision=release.green, share=share))
-    return (Route(split=parts),)
+    return _staged(memory, release, release.blue, stage, facts)
 
 
 def can_return(memory: Memory, facts: Facts) -> bool:
@@ -49,6 +43,75 @@ def can_return(memory: Memory, facts: Facts) -> bool:
     if release.blue is None or isinstance(facts.replicas, Unknown):
         return False
     return facts.ready(release.blue) > 0 or facts.ready(release.green) == 0
+
+
+def _staged(
+    memory: Memory, release: Release, blue: RevisionId, number: int, facts: Facts
+) -> tuple[Route, ...]:
+    """Those who are drawn, and, where not everybody is, the others on blue."""
+    plan, stage = release.plan, release.plan.stages[number]
+    frozen = release.phase is Phase.FROZEN or blue_holds(release)
+    share = 0 if frozen else stage.share
+    control = share if _control_serves(memory, release, blue, share, facts) else 0
+    drawn = Route(
+        match=EVERY if stage.share == FULL else plan.match,
+        split=_split(blue, release.green, share, control),
+        mirrors=_mirrors(release, blue, stage, frozen=frozen),
+        draw=_draw(release, number, frozen=frozen),
+    )
+    return (drawn,) if drawn.match == EVERY else (drawn, *_to(blue))
+
+
+def _split(blue: RevisionId, green: RevisionId, share: int, control: int) -> tuple[Part, ...]:
+    """Green comes first, so that a rising share takes nobody away from it."""
+    parts = (
+        Part(revision=green, share=share),
+        Part(revision=blue, share=FULL - share - control),
+        Part(revision=blue, arm=Arm.CONTROL, share=control),
+    )
+    return tuple(part for part in parts if part.share)
+
+
+def _mirrors(release: Release, blue: RevisionId, stage: Stage, *, frozen: bool) -> tuple[Mirror, ...]:
+    compare = release.plan.compare
+    share = freeze_mirror(compare) if frozen else stage.mirror
+    if share == 0:
+        return ()
+    copies = (Mirror(revision=release.green, share=share),)
+    if compare is None or compare.pairs is None:
+        return copies
+    return (*copies, Mirror(revision=blue, share=max(1, share // NOISE_OF_MIRROR)))
+
+
+def freeze_mirror(compare: Compare | None) -> int:
+    """Part of 10,000 of the requests that a frozen green gets as copies; 0 where none are allowed."""
+    return compare.freeze_mirror if compare else 0
+
+
+def _draw(release: Release, number: int, *, frozen: bool) -> Draw | None:
+    """How callers are drawn. Where all are on green and nothing is compared, nobody is and nothing is logged."""
+    plan, stage = release.plan, release.plan.stages[number]
+    if stage.guard is None or (stage.share == FULL and plan.compare is None and plan.sticky is None):
+        return None
+    return Draw(
+        green=release.green,
+        salt=release.id,
+        sticky=plan.sticky,
+        stage=number,
+        shares=tuple(one.share for one in plan.stages[: number + 1]),
+        frozen=frozen,
+        group=plan.compare.groups.header if plan.compare and plan.compare.groups else "",
+    )
+
+
+def _control_serves(memory: Memory, release: Release, blue: RevisionId, share: int, facts: Facts) -> bool:
+    """Whether blue's second set gets green's share. What is not known of it stays as it is routed."""
+    if not release.plan.control or not 0 < share <= FULL // 2:
+        return False
+    if isinstance(facts.replicas, Unknown):
+        routed = memory.goal.routes if memory.goal else ()
+        return any(part.arm is Arm.CONTROL for route in routed for part in route.split)
+    return any(replica.state is ReplicaState.READY for replica in facts.control_of(blue))
 
 
 def _to(revision: RevisionId) -> tuple[Route, ...]:

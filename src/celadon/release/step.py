@@ -16,10 +16,14 @@ FRESH_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """The memory after a step. The same memory as before means waiting, for the reason given."""
+    """The memory after a step. The same memory as before means waiting, for the reason given.
+
+    before: what ended, where another thing begins with the same step.
+    """
 
     memory: Memory
     because: Reason
+    before: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,11 @@ class Seen:
     def verdict(self) -> Verdict | None:
         """What the judge says; None when nothing is judged."""
         return self.judged.verdict if self.judged else None
+
+    @property
+    def suspicion(self) -> float:
+        """Money on harm, without the cap; 1 when nothing is judged."""
+        return self.judged.suspicion if self.judged else 1.0
 
     @property
     def samples_fresh(self) -> bool:

@@ -1,32 +1,44 @@
-"""The steps once traffic moves: confirmation, the watch, the end, and the way back."""
+"""The steps once traffic moves: gates, confirmation, the watch, the end, and the way back."""
 
 from dataclasses import replace
 
 from celadon.domain.facts import Unknown
 from celadon.domain.memory import Memory
+from celadon.domain.plan import Stage
 from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Cause, Outcome, Phase, Release
-from celadon.domain.spec import OnDeadline
-from celadon.domain.verdict import Fine, Harm
-from celadon.release.end import end
+from celadon.domain.spec import Ends, OnDeadline
+from celadon.domain.verdict import Fine
+from celadon.release.end import end, turn_back
+from celadon.release.freeze import turned
 from celadon.release.phases import enter
 from celadon.release.prepare import back, forward
 from celadon.release.split import can_return, routes
+from celadon.release.stage import blue_holds, counts_anew
 from celadon.release.step import Seen, Step
+
+
+def waiting(memory: Memory, release: Release, seen: Seen) -> Step:
+    """Only a person opens a gate. What green was given before it stays under judgement."""
+    step = turned(memory, release, seen)
+    if step is not None:
+        return step
+    if release.stage in release.passed_gates and not release.paused:
+        return forward(memory, release, seen)
+    return Step(memory=memory, because=because(Code.PAUSED if release.paused else Code.GATE_WAITS))
 
 
 def moving(memory: Memory, release: Release, seen: Seen) -> Step:
     """A stage counts from the moment the router itself shows its share."""
+    step = turned(memory, release, seen) if release.blue is not None else None
+    if step is not None:
+        return step
     asked = routes(memory, seen.facts)
     if seen.confirmed(asked):
-        why = because(Code.ROUTE_CONFIRMED, percent=release.plan.stages[release.stage].share / 100)
-        watching = enter(release, Phase.WATCHING, why, seen.now.wall)
-        return Step(memory=replace(memory, release=watching), because=why)
+        return _arrived(memory, release, seen)
     refused = seen.refused(routes=asked, preview=release.green, since=release.began_at)
     if refused is not None:
         return back(memory, release, because(Code.ROUTE_REFUSED, why=refused.why), Cause.WORLD, seen)
-    if _green_lost(release, seen) and release.blue is not None:
-        return back(memory, release, _lost(release), Cause.VERDICT, seen)
     if seen.now.wall > release.entered_at + release.plan.prove_s:
         why = because(Code.ROUTE_UNCONFIRMED, seconds=release.plan.prove_s)
         return back(memory, release, why, Cause.WORLD, seen)
@@ -40,28 +52,21 @@ def watching(memory: Memory, release: Release, seen: Seen) -> Step:
     if stage.guard is None or (release.blue is None and last):
         code = Code.NOTHING_TO_WATCH if stage.guard is None else Code.PROMOTED_WITHOUT_BLUE
         return _onward(memory, release, because(code), seen)
-    verdict, harm = seen.verdict, against(release, seen)
-    if harm is not None:
-        return back(memory, release, harm, Cause.VERDICT, seen)
+    step = turned(memory, release, seen)
+    if step is not None:
+        return step
     if release.paused:
         return Step(memory=memory, because=because(Code.PAUSED))
+    if blue_holds(release):
+        return Step(memory=memory, because=release.because)
+    verdict = seen.verdict
     in_force = seen.confirmed(routes(memory, seen.facts))
     if isinstance(verdict, Fine) and seen.samples_fresh and in_force:
-        if release.dwelt_s >= stage.dwell_s:
-            return _onward(memory, release, because(Code.WATCH_ENDED, why=text(verdict.because)), seen)
-        left = stage.dwell_s - release.dwelt_s
-        return Step(memory=memory, because=because(Code.WATCH_GOES_ON, **verdict.because.fields, left_s=left))
+        if release.dwelt_s >= stage.dwell_s or _copies_done(memory, stage):
+            return _onward(memory, release, _ended(memory, release, verdict.because), seen)
+        return Step(memory=memory, because=_goes_on(verdict.because, stage.dwell_s - release.dwelt_s))
     why = because(Code.NO_SAMPLES, why="nothing was counted yet") if verdict is None else verdict.because
     return _undecided(memory, release, why if in_force else because(Code.ROUTE_PENDING), seen)
-
-
-def against(release: Release, seen: Seen) -> Reason | None:
-    """What speaks against a green that is watched; then nothing moves forward, whoever asks for it."""
-    if release.phase not in {Phase.WATCHING, Phase.HOLDING}:
-        return None
-    if isinstance(seen.verdict, Harm):
-        return seen.verdict.because
-    return _lost(release) if _green_lost(release, seen) else None
 
 
 def rolling_back(memory: Memory, release: Release, seen: Seen) -> Step:
@@ -80,11 +85,73 @@ def rolling_back(memory: Memory, release: Release, seen: Seen) -> Step:
     return Step(memory=memory, because=because(Code.ROUTE_PENDING))
 
 
-def _blue_can_not(seen: Seen) -> Reason:
-    replicas = seen.facts.replicas
-    if isinstance(replicas, Unknown):
-        return because(Code.BLUE_UNKNOWN, why=replicas.why)
-    return because(Code.BLUE_NOT_READY, ready=seen.headroom.ready, wanted=seen.headroom.needed)
+def _arrived(memory: Memory, release: Release, seen: Seen) -> Step:
+    """The share is in force: answers count for it from here. What a person waved through ends with it."""
+    if release.waved:
+        if not seen.replicas_fresh:
+            return Step(memory=memory, because=release.because)
+        why = because(Code.PROMOTED_BY_PERSON)
+        after, why = end(memory, release, Outcome.PROMOTED, why, wall=seen.now.wall, cause=Cause.PERSON)
+        return Step(memory=after, because=why)
+    why = because(Code.ROUTE_CONFIRMED, percent=release.plan.stages[release.stage].share / 100)
+    evidence, release = counts_anew(memory, release)
+    there = enter(release, Phase.WATCHING, why, seen.now.wall)
+    return Step(memory=replace(memory, release=there, evidence=evidence), because=why)
+
+
+def _copies_done(memory: Memory, stage: Stage) -> bool:
+    most = stage.mirrored_max
+    return most is not None and memory.evidence is not None and memory.evidence.copies >= most
+
+
+def _goes_on(why: Reason, left_s: float) -> Reason:
+    if why.code is Code.WITHIN_LIMITS:
+        return because(Code.WATCH_GOES_ON, **why.fields, left_s=left_s)
+    return because(Code.STAGE_GOES_ON, why=text(why), left_s=left_s)
+
+
+def _ended(memory: Memory, release: Release, why: Reason) -> Reason:
+    """What the end of a stage is called: by where it stands and as what the plan ends."""
+    stage = release.plan.stages[release.stage]
+    if release.stage + 1 < len(release.plan.stages):
+        return because(Code.STAGE_ENDED, percent=stage.share / 100, why=text(why))
+    if release.plan.ends is Ends.PROMOTED:
+        return because(Code.WATCH_ENDED, why=text(why))
+    if stage.share == 0:
+        copies = memory.evidence.copies if memory.evidence else 0
+        return because(Code.SHADOW_ENDED, copies=copies, why=text(why))
+    return because(Code.TEST_ENDED, seconds=release.dwelt_s, why=text(why))
+
+
+def _onward(memory: Memory, release: Release, why: Reason, seen: Seen) -> Step:
+    """To the next stage, or to the end."""
+    if release.paused:
+        return Step(memory=memory, because=because(Code.PAUSED))
+    if release.stage + 1 < len(release.plan.stages):
+        return replace(
+            forward(memory, replace(release, stage=release.stage + 1), seen),
+            before=why,
+        )
+    if release.plan.ends is Ends.REPORTED:
+        after, why = turn_back(
+            memory, release, Outcome.REPORTED, why, wall=seen.now.wall, cause=release.cause
+        )
+        return Step(memory=after, because=why)
+    after, why = end(memory, release, Outcome.PROMOTED, why, wall=seen.now.wall, cause=release.cause)
+    return Step(memory=after, because=why)
+
+
+def _undecided(memory: Memory, release: Release, why: Reason, seen: Seen) -> Step:
+    stage = release.plan.stages[release.stage]
+    limit_s = release.plan.watch_deadline_s if stage.deadline_s is None else stage.deadline_s
+    late = seen.now.wall > release.entered_at + limit_s
+    if release.phase is Phase.HOLDING or not late:
+        return Step(memory=memory, because=why)
+    ended = because(Code.WATCH_DEADLINE, seconds=limit_s, why=text(why))
+    if release.plan.on_deadline is OnDeadline.ROLLBACK and release.blue is not None:
+        return back(memory, release, ended, Cause.DEADLINE, seen)
+    holding = enter(release, Phase.HOLDING, ended, seen.now.wall)
+    return Step(memory=replace(memory, release=holding), because=ended)
 
 
 def _end(memory: Memory, release: Release, why: Reason, seen: Seen) -> Step:
@@ -93,31 +160,8 @@ def _end(memory: Memory, release: Release, why: Reason, seen: Seen) -> Step:
     return Step(memory=after, because=why)
 
 
-def _onward(memory: Memory, release: Release, why: Reason, seen: Seen) -> Step:
-    """To the next stage, or to the end."""
-    if release.paused:
-        return Step(memory=memory, because=because(Code.PAUSED))
-    if release.stage + 1 < len(release.plan.stages):
-        return forward(memory, replace(release, stage=release.stage + 1), seen)
-    after, why = end(memory, release, Outcome.PROMOTED, why, wall=seen.now.wall, cause=Cause.PLAN)
-    return Step(memory=after, because=why)
-
-
-def _undecided(memory: Memory, release: Release, why: Reason, seen: Seen) -> Step:
-    late = seen.now.wall > release.entered_at + release.plan.watch_deadline_s
-    if release.phase is Phase.HOLDING or not late:
-        return Step(memory=memory, because=why)
-    ended = because(Code.WATCH_DEADLINE, seconds=release.plan.watch_deadline_s, why=text(why))
-    if release.plan.on_deadline is OnDeadline.ROLLBACK and release.blue is not None:
-        return back(memory, release, ended, Cause.DEADLINE, seen)
-    holding = enter(release, Phase.HOLDING, ended, seen.now.wall)
-    return Step(memory=replace(memory, release=holding), because=ended)
-
-
-def _green_lost(release: Release, seen: Seen) -> bool:
-    return seen.replicas_fresh and seen.facts.ready(release.green) == 0
-
-
-def _lost(release: Release) -> Reason:
-    replicas = release.settings.replicas
-    return because(Code.GREEN_LOST, wanted=replicas.wanted)
+def _blue_can_not(seen: Seen) -> Reason:
+    replicas = seen.facts.replicas
+    if isinstance(replicas, Unknown):
+        return because(Code.BLUE_UNKNOWN, why=replicas.why)
+    return because(Code.BLUE_NOT_READY, ready=seen.headroom.ready, wanted=seen.headroom.needed)

@@ -1,9 +1,10 @@
 """From the choice to a goal: which replicas carry the revisions, and what is fetched and proved for them."""
 
-from celadon.domain.goal import Goal, ReplicaSet, Route, Stamp
+from celadon.domain.goal import Arm, Goal, ReplicaSet, Route, Stamp
 from celadon.domain.memory import Memory
 from celadon.domain.names import Digest, RevisionId
-from celadon.domain.release import Phase
+from celadon.domain.plan import FULL
+from celadon.domain.release import Phase, Release
 from celadon.domain.spec import Settings
 
 UNSTAMPED = Stamp(epoch=0, seq=0)
@@ -49,7 +50,17 @@ def _sets(memory: Memory, settings: Settings) -> list[ReplicaSet]:
     if memory.predecessor is not None and memory.predecessor.revision not in sets:
         revision = memory.predecessor.revision
         sets[revision] = ReplicaSet(revision=revision, count=settings.replicas)
-    return list(sets.values())
+    return [*sets.values(), *_control(memory.release)]
+
+
+def _control(release: Release | None) -> tuple[ReplicaSet, ...]:
+    """A second set of blue of green's size, from the start until nothing is left to compare green with."""
+    if release is None or release.blue is None or not release.plan.control:
+        return ()
+    stage = release.plan.stages[release.stage]
+    if release.phase is Phase.ROLLING_BACK or (stage.share == FULL and release.phase is not Phase.WAITING):
+        return ()
+    return (ReplicaSet(revision=release.blue, arm=Arm.CONTROL, count=release.settings.replicas),)
 
 
 def _preview(memory: Memory) -> RevisionId | None:

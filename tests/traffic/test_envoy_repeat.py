@@ -12,7 +12,7 @@ from envoy_world import BLUE, GREEN, caller, eventually, route_spec, running
 from celadon.domain.goal import Mirror
 from celadon.domain.plan import FULL
 from celadon.domain.spec import RetryWhen
-from celadon.traffic.envoy import files
+from celadon.traffic.envoy import tail
 
 pytestmark = pytest.mark.e2e
 
@@ -245,7 +245,7 @@ def test_the_access_log_holds_who_answered_and_nothing_of_the_request():
 
 
 def test_a_large_access_log_is_put_aside_and_envoy_goes_on_in_a_new_one(monkeypatch):
-    monkeypatch.setattr(files, "ACCESS_LOG_BYTES", 100)
+    monkeypatch.setattr(tail, "LOG_BYTES", 100)
 
     async def story():
         async with running() as world:
@@ -257,11 +257,15 @@ def test_a_large_access_log_is_put_aside_and_envoy_goes_on_in_a_new_one(monkeypa
                 await eventually(old.exists)
                 assert "before" in old.read_text()
                 await client.get("/who", headers={"x-request-id": "after"})
-                await eventually(
-                    lambda: "after" in f"{old.read_text()}{log.read_text() if log.exists() else ''}"
-                )
+                await eventually(lambda: any("after" in p.read_text() for p in (log, *_aside(log))))
+            for path in (log, *_aside(log)):
+                assert path.stat().st_mode & 0o777 == 0o600
 
     asyncio.run(story())
+
+
+def _aside(log):
+    return sorted(log.parent.glob(f"{log.name}.*"))
 
 
 def test_copies_reach_the_mirror_and_are_no_samples():

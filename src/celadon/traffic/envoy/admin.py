@@ -78,8 +78,9 @@ class Admin:
         }
 
     async def samples(self) -> Mapping[str, Any]:
-        """Our own counters and histograms, and how often a body was too large to be repeated."""
-        names = "%5Eceladon%5C.%7Cretry_or_shadow_abandoned%24"
+        """Our own counters and histograms, how often a body was too large to be repeated, and what became of copies."""
+        copies = "-mirror%5C.(internal%5C.upstream_rq_(completed%7C5xx)%7Cupstream_rq_pending_overflow)%24"
+        names = f"%5Eceladon%5C.%7Cretry_or_shadow_abandoned%24%7C{copies}"
         return await self._json(f"/stats?format=json&usedonly&histogram_buckets=cumulative&filter={names}")
 
     async def reopen_logs(self) -> None:

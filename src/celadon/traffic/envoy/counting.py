@@ -13,6 +13,12 @@ LATENCY_US = (
 )
 """Upper bounds of the latency histogram: ten a decade from 1 ms to 10 s, so that a quantile is right within 28 %."""
 
+LATENCY = "%COMMON_DURATION(DS_RX_END:US_RX_END:us)%"
+"""From the last byte of the request to the last byte of the answer, which is not slowed down by who reads it."""
+
+BROKEN_FLAGS = ("UF", "UC", "LR", "UR", "UPE", "UT", "SI", "UMSDR")
+"""What Envoy says of a request whose answer failed or broke off, whatever its status is."""
+
 
 def sample_logs() -> list[Json]:
     """Counters with one tick per client's request, whatever was repeated in between.
@@ -25,7 +31,7 @@ def sample_logs() -> list[Json]:
     latency = {
         "stat": {"name": "latency", "tags": tags},
         "unit": "Microseconds",
-        "value_format": "%COMMON_DURATION(DS_RX_END:US_RX_END:us)%",
+        "value_format": LATENCY,
     }
     return [
         _stats(
@@ -66,7 +72,7 @@ GIVEN_UP_MS = 1000
 
 _ANSWERED = _status("GE", 100)
 _BAD = _status("GE", 500)
-_BROKEN = _flags("UF", "UC", "LR", "UR", "UPE", "UT", "SI", "UMSDR")
+_BROKEN = _flags(*BROKEN_FLAGS)
 _GAVE_UP = {
     "and_filter": {
         "filters": [

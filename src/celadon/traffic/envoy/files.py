@@ -36,17 +36,6 @@ def write_quickly(path: Path, text: str, *, sync: bool = False) -> None:
     half.rename(path)
 
 
-ACCESS_LOG_BYTES = 64 * 1024 * 1024
-
-
-def rotate(log: Path) -> bool:
-    """Puts a log that has grown too large aside; whoever writes it must then be told to open it again."""
-    if not log.exists() or log.stat().st_size <= ACCESS_LOG_BYTES:
-        return False
-    log.rename(log.with_name(f"{log.name}.1"))
-    return True
-
-
 @dataclass(slots=True)
 class XdsFolder:
     """What was last written, by file. Not safe for two writers at once."""

@@ -1,6 +1,7 @@
 """Listeners in Envoy's words: where clients come in, and what every connection is held to."""
 
 from celadon.traffic.envoy.counting import sample_logs
+from celadon.traffic.envoy.log import request_log
 from celadon.traffic.envoy.matches import cookie_reader
 from celadon.traffic.envoy.snapshot import Table
 from celadon.traffic.envoy.words import API, Json, Paths, address_of, from_file, routes_file
@@ -24,7 +25,7 @@ def listener_with(table: Table, routes: Json, access_log: str) -> Json:
 
 
 def _connection_manager(table: Table, routes: Json, access_log: str) -> Json:
-    logs = [_access_log(access_log)] if table.preview else [_access_log(access_log), *sample_logs()]
+    logs = [request_log(access_log)] if table.preview else [request_log(access_log), *sample_logs()]
     return {
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": {
@@ -56,7 +57,7 @@ def _connection_manager(table: Table, routes: Json, access_log: str) -> Json:
                         "@type": f"{API}.extensions.filters.http.router.v3.Router",
                         "suppress_envoy_headers": True,
                     },
-                }
+                },
             ],
         },
     }
@@ -64,24 +65,3 @@ def _connection_manager(table: Table, routes: Json, access_log: str) -> Json:
 
 _NOBODY: Json = {"address_prefix": "255.255.255.255", "prefix_len": 32}
 """Who may steer Envoy by `x-envoy-` headers. An empty list would mean every private address, loopback too."""
-
-
-def _access_log(path: str) -> Json:
-    return {
-        "name": "envoy.access_loggers.file",
-        "typed_config": {
-            "@type": f"{API}.extensions.access_loggers.file.v3.FileAccessLog",
-            "path": path,
-            "log_format": {
-                "json_format": {
-                    "at": "%START_TIME(%s.%3f)%",
-                    "id": "%REQ(X-REQUEST-ID)%",
-                    "cluster": "%UPSTREAM_CLUSTER_RAW%",
-                    "status": "%RESPONSE_CODE%",
-                    "ms": "%DURATION%",
-                    "flags": "%RESPONSE_FLAGS%",
-                    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
-                }
-            },
-        },
-    }

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from celadon.domain.draw import Draw
 from celadon.domain.facts import Known, Refused, RouteFacts, Unknown
 from celadon.domain.goal import Wanted
 from celadon.domain.names import Address, ServiceKey
@@ -20,15 +21,20 @@ from celadon.domain.samples import Cursor, Samples
 from celadon.traffic.envoy import launcher, stats
 from celadon.traffic.envoy.admin import Admin, View
 from celadon.traffic.envoy.confirm import Confirmer, RejectedError
+from celadon.traffic.envoy.copies import Compared, Copied, compare, who_is_copied
 from celadon.traffic.envoy.drain import DrainWatch
-from celadon.traffic.envoy.files import rotate
+from celadon.traffic.envoy.ears import HEAR_S, Ears, TellRouted
 from celadon.traffic.envoy.move import Mover, SupersededError
 from celadon.traffic.envoy.plane import Plane
 from celadon.traffic.envoy.proof import Prover
 from celadon.traffic.envoy.proxy import START_S, Identity, Proxy, find_envoy
 from celadon.traffic.envoy.render import static
 from celadon.traffic.envoy.snapshot import fold
+from celadon.traffic.envoy.tail import RequestLog
 from celadon.traffic.envoy.track import Kept, Track, serving
+
+LOG, COPIES = "log", "copies"
+"""Sources of samples beside Envoy's counters, as cursors name them."""
 
 LOOK_S = 0.5
 LOOK_SOON_S = 0.13
@@ -41,11 +47,16 @@ REFUSED_AGAIN_S = 5.0
 class EnvoyRouter:
     """Fits `control.ports.Router`. All methods belong to the event loop that ran `start`.
 
-    wake: called with the service whose facts changed. clock: wall time in Unix seconds.
+    wake: called with the service whose facts changed. clock: wall time in Unix seconds. routed: given every request
+    of services that are drawn, as it was logged; some again after a crash. It may raise TransientFault.
     """
 
     def __init__(
-        self, home: Path, wake: Callable[[ServiceKey], None], clock: Callable[[], float] = time.time
+        self,
+        home: Path,
+        wake: Callable[[ServiceKey], None],
+        clock: Callable[[], float] = time.time,
+        routed: TellRouted | None = None,
     ) -> None:
         self._home = home.absolute()
         self._wake = wake
@@ -64,7 +75,17 @@ class EnvoyRouter:
         self._unrouted: dict[ServiceKey, Mapping[Address, float]] = {}
         self._workers: dict[ServiceKey, asyncio.Task[None]] = {}
         self._hurry = asyncio.Event()
-        self._looker: asyncio.Task[None] | None = None
+        self._ears = Ears(
+            log=RequestLog(Path(self._plane.paths.access_log)),
+            folder=self._home / "units",
+            drawn=self._drawn,
+            routed=routed,
+            reopen=self._admin.reopen_logs,
+            wake=wake,
+        )
+        self._copied: Mapping[ServiceKey, Copied] = {}
+        self._lacking: dict[ServiceKey, int] = {}
+        self._lookers: list[asyncio.Task[None]] = []
 
     # life
 
@@ -84,13 +105,14 @@ class EnvoyRouter:
             lambda: self._view,
             self._drains.forget,
         )
+        self._ears.open()
         await self._plane.publish()
         await self._await_envoy()
-        self._looker = self._begin(self._look_for_ever())
+        self._lookers = [self._begin(self._look_for_ever()), self._begin(self._hear_for_ever())]
 
     async def close(self, *, stop_proxy: bool) -> None:
         """Ends our work; Envoy goes on serving unless it is to be stopped too."""
-        tasks = [*self._workers.values(), *([self._looker] if self._looker else [])]
+        tasks = [*self._workers.values(), *self._lookers]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -155,7 +177,7 @@ class EnvoyRouter:
             refused=track.refused,
             drained=self._drained(track),
             unrouted=self._unrouted.get(service, {}),
-            notes=(*self._restarts, *track.notes, *self._unrepeatable(service)),
+            notes=(*self._restarts, *track.notes, *self._notes(service)),
         )
         return Known(value=facts, taken_at=self._seen_at)
 
@@ -166,9 +188,29 @@ class EnvoyRouter:
         track = self._plane.tracks.get(service)
         published = track.kept.published if track is not None else None
         revisions = [revision for revision, _ in published.endpoints] if published is not None else []
-        return Known(
-            value=stats.samples(self._reading, service, revisions, since), taken_at=self._reading.taken_at
+        counted = stats.samples(self._reading, service, revisions, since)
+        positions = dict(since)
+        told = self._ears.told(service, positions.get(LOG, ""))
+        compared = self._compared(service, positions.get(COPIES, ""))
+        to = (*counted.cursor_to, (LOG, told.end), *([(COPIES, compared.position)] if compared else []))
+        samples = replace(
+            counted,
+            cursor_from=since or to,
+            cursor_to=to,
+            complete=counted.complete and told.complete,
+            answers=told.answers + (compared.answers if compared else ()),
         )
+        return Known(value=samples, taken_at=self._reading.taken_at)
+
+    def _compared(self, service: ServiceKey, since: str) -> Compared | None:
+        """Copies and their originals; None while it is not known for sure who gets copies."""
+        copied = self._copied.get(service)
+        if copied is None or self._reading is None:
+            self._lacking.pop(service, None)
+            return None
+        found = compare(self._reading, self._reading.tallies.get(service, {}), copied, since)
+        self._lacking[service] = found.lacking
+        return found
 
     def set(self, wanted: Wanted) -> None:
         """Begins to serve this. The same wish again changes nothing, an older one is refused."""
@@ -266,7 +308,6 @@ class EnvoyRouter:
                 if self._blind or time.monotonic() - self._looked_at >= LOOK_S:
                     await self._keep_launched()
                     await self._look()
-                    await self._rotate()
             except TransientFault as fault:
                 self._lose_sight(fault.what)
                 pause_s = BLIND_S
@@ -285,12 +326,15 @@ class EnvoyRouter:
         who = self._proxy.identity()
         if who is None or not who.alive:
             raise TransientFault("Envoy is not running; it is being started", retry_s=BLIND_S)
+        before = self._who_is_copied()
         found = await self._admin.samples()
+        copied = {key: now for key, now in self._who_is_copied().items() if before.get(key) == now}
         view = await self._admin.view()
         now = self._clock()
         if who.source != self._source:
             self._meet(who)
-        self._reading = stats.read(found, who.source, now)
+        self._reading, self._copied = stats.read(found, who.source, now), copied
+        self._ears.counted(who.source, self._requests)
         self._take(view, whole=True)
         self._seen_at, self._blind, self._looked_at = now, "", time.monotonic()
 
@@ -363,10 +407,38 @@ class EnvoyRouter:
         count = sum(tally.unrepeatable for tally in tallies.values())
         return (f"{count} requests were too large to be repeated",) if count else ()
 
-    async def _rotate(self) -> None:
-        """One old access log is kept. Without the daemon nobody rotates."""
-        if await asyncio.to_thread(rotate, Path(self._plane.paths.access_log)):
-            await self._admin.reopen_logs()
+    def _notes(self, service: ServiceKey) -> tuple[str, ...]:
+        lacking = self._lacking.get(service, 0)
+        copies = (f"about {lacking} copies of requests did not reach green",) if lacking else ()
+        return (*self._unrepeatable(service), *copies, *self._ears.notes(service))
+
+    # hearing
+
+    async def _hear_for_ever(self) -> None:
+        """A slice at a time, so that a long log is caught up with beside everything else."""
+        while True:
+            more = await self._ears.turn()
+            await asyncio.sleep(0 if more else HEAR_S)
+
+    def _drawn(self, service: ServiceKey) -> Draw | None:
+        """How a service draws by what is wanted, written or in force."""
+        track = self._plane.tracks.get(service)
+        wishes = (track.target, track.kept.published, track.confirmed) if track is not None else ()
+        draws = (route.draw for wanted in wishes if wanted is not None for route in wanted.routes)
+        return next((draw for draw in draws if draw is not None), None)
+
+    def _who_is_copied(self) -> dict[ServiceKey, Copied]:
+        """Only where one wish is wanted, written and in force."""
+        settled = {
+            service: who_is_copied(track.confirmed)
+            for service, track in self._plane.tracks.items()
+            if track.settled and track.confirmed == track.kept.published
+        }
+        return {service: found for service, found in settled.items() if found is not None}
+
+    def _requests(self, service: ServiceKey) -> int:
+        tallies = self._reading.tallies.get(service, {}) if self._reading is not None else {}
+        return sum(tally.requests for tally in tallies.values())
 
 
 def _seen_in_force(track: Track) -> bool:

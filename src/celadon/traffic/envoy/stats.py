@@ -8,19 +8,31 @@ from typing import Any
 
 from celadon.domain.names import RevisionId, ServiceKey
 from celadon.domain.samples import Counts, Cursor, Samples
+from celadon.traffic.envoy.snapshot import Use
 
-_NAME = re.compile(r"celadon\.(requests|errors|latency)\.cluster\.([^/]+)/([^/]+)/([^/]+)")
-_ABANDONED = re.compile(r"cluster\.([^/]+)/([^/]+)/([^/.]+)\.retry_or_shadow_abandoned")
+_CLUSTER = r"(?P<namespace>[^/]+)/(?P<service>[^/]+)/(?P<revision>[^/.]+)"
+_NAME = re.compile(rf"celadon\.(?P<kind>requests|errors|latency)\.cluster\.{_CLUSTER}")
+_ABANDONED = re.compile(rf"cluster\.{_CLUSTER}\.retry_or_shadow_abandoned")
+_COPIES = re.compile(
+    rf"cluster\.{_CLUSTER}-{Use.MIRROR}\."
+    r"(?P<kind>internal\.upstream_rq_(?:completed|5xx)|upstream_rq_pending_overflow)"
+)
+_CONTROL = f"-{Use.CONTROL}"
 
 
 @dataclass(slots=True)
 class Tally:
-    """Since this Envoy started. latency: answers at or below each bound in microseconds."""
+    """Since this Envoy started, all arms together. latency: answers at or below each bound in microseconds.
+
+    copies: mirrored requests that were sent, copy_errors: those of them that were answered with 5xx or not at all.
+    """
 
     requests: int = 0
     errors: int = 0
     latency: dict[int, int] = field(default_factory=dict)
     unrepeatable: int = 0
+    copies: int = 0
+    copy_errors: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +48,9 @@ def read(found: Mapping[str, Any], source: str, taken_at: float) -> Reading:
     """Takes the admin interface's JSON apart."""
     tallies: dict[ServiceKey, dict[RevisionId, Tally]] = {}
     for name, stat in _flat(found):
-        match = _NAME.fullmatch(name) or _ABANDONED.fullmatch(name)
-        if match is None:
-            continue
-        namespace, service, revision = match.groups()[-3:]
-        of_service = tallies.setdefault(ServiceKey(namespace=namespace, name=service), {})
-        _add(of_service.setdefault(RevisionId(revision), Tally()), match, stat)
+        for pattern, add in ((_NAME, _add), (_ABANDONED, _add_unrepeatable), (_COPIES, _add_copies)):
+            if (match := pattern.fullmatch(name)) is not None:
+                add(_tally(tallies, match), match, stat)
     return Reading(source=source, taken_at=taken_at, tallies=tallies)
 
 
@@ -54,12 +63,37 @@ def _flat(found: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
             yield histogram["name"], histogram
 
 
+def _tally(tallies: dict[ServiceKey, dict[RevisionId, Tally]], match: re.Match[str]) -> Tally:
+    service = ServiceKey(namespace=match["namespace"], name=match["service"])
+    revision = RevisionId(match["revision"].removesuffix(_CONTROL).removesuffix(f"-{Use.MIRROR}"))
+    return tallies.setdefault(service, {}).setdefault(revision, Tally())
+
+
 def _add(tally: Tally, match: re.Match[str], stat: Mapping[str, Any]) -> None:
-    kind = match.group(1) if match.re is _NAME else "unrepeatable"
-    if kind == "latency":
-        tally.latency = {round(b["upper_bound"]): int(b["cumulative"]) for b in stat["buckets"]}
+    if match["kind"] == "latency":
+        for found in stat["buckets"]:
+            bound = round(found["upper_bound"])
+            tally.latency[bound] = tally.latency.get(bound, 0) + int(found["cumulative"])
+    elif match["kind"] == "requests":
+        tally.requests += int(stat["value"])
     else:
-        setattr(tally, kind, int(stat["value"]))
+        tally.errors += int(stat["value"])
+
+
+def _add_unrepeatable(tally: Tally, _: re.Match[str], stat: Mapping[str, Any]) -> None:
+    tally.unrepeatable += int(stat["value"])
+
+
+def _add_copies(tally: Tally, match: re.Match[str], stat: Mapping[str, Any]) -> None:
+    """What could not even be sent is answered by Envoy with 503, which says nothing of the replicas."""
+    number = int(stat["value"])
+    if match["kind"] == "upstream_rq_pending_overflow":
+        tally.copies -= number
+        tally.copy_errors -= number
+    elif match["kind"] == "internal.upstream_rq_completed":
+        tally.copies += number
+    else:
+        tally.copy_errors += number
 
 
 def samples(reading: Reading, service: ServiceKey, routed: Iterable[RevisionId], since: Cursor) -> Samples:

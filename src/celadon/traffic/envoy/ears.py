@@ -1,0 +1,166 @@
+"""Listens to the request log for all services that are drawn: what was heard is told once, by position."""
+
+import asyncio
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from celadon.domain.draw import Draw
+from celadon.domain.feedback import Routed
+from celadon.domain.names import ServiceKey
+from celadon.domain.problem import TransientFault
+from celadon.traffic.envoy.heard import Heard, Part, Position, Told, position, units_files
+from celadon.traffic.envoy.tail import Place, RequestLog
+
+HEAR_S = 0.2
+"""As often as Envoy writes its log."""
+
+FORGET_S = 10.0
+"""Nobody asked after a service for so long: reading for it begins again where it is asked to."""
+
+LATER_S = 60.0
+"""Answers to requests that were drawn are awaited for so long after the last draw."""
+
+_NOWHERE = Place(0, 0, 0)
+
+TellRouted = Callable[[ServiceKey, Sequence[Routed]], None]
+
+
+@dataclass(slots=True)
+class Ears:
+    """All methods belong to one event loop; files are read in a thread.
+
+    drawn: how a service draws now. routed: is given every drawn request before any position after it is told, and
+    after a crash again; when it raises TransientFault, it is given them once more. reopen: makes Envoy open its log
+    again. wake: called when errors of green were heard.
+    """
+
+    log: RequestLog
+    folder: Path
+    drawn: Callable[[ServiceKey], Draw | None]
+    routed: TellRouted | None
+    reopen: Callable[[], Awaitable[None]]
+    wake: Callable[[ServiceKey], None]
+    _heard: dict[ServiceKey, Heard] = field(default_factory=dict)
+    _end: Place = _NOWHERE
+    _owed: bool = True
+    _why: str = ""
+
+    def open(self) -> None:
+        """Before Envoy is started. Raises OSError."""
+        self.log.prepare()
+        self._end = self.log.end()
+
+    def told(self, service: ServiceKey, since: str) -> Told:
+        """What was heard after a position that was told before, as of the last turn. An empty one begins now.
+
+        For a service that is not drawn nothing is read, and its position goes on with the log.
+        """
+        draw, now = self.drawn(service), time.monotonic()
+        heard = self._heard.get(service)
+        if heard is None and (draw is None or not since):
+            return Told(end=str(Position(self._end)))
+        if heard is not None and since and (told := heard.told(since)) is not None:
+            heard.asked_at = now
+            return told
+        return self._begin(service, since, now)
+
+    def _begin(self, service: ServiceKey, since: str, now: float) -> Told:
+        """Another position than the one that was told last: what came after it is read, perhaps once more."""
+        self._heard.pop(service, None)
+        if not since:
+            return Told(end=str(Position(self._end)))
+        try:
+            at = position(since)
+        except ValueError:
+            return Told(end=str(Position(self._end)), complete=False)
+        heard = Heard(service, at, self.folder)
+        heard.asked_at = heard.drawn_at = now
+        self._heard[service] = heard
+        return Told(end=since)
+
+    def counted(self, source: str, requests: Callable[[ServiceKey], int]) -> None:
+        """What Envoy's counters say at this moment, so that a log that stands still is noticed."""
+        for service, heard in self._heard.items():
+            heard.gap.counted(source, requests(service), time.monotonic())
+
+    def notes(self, service: ServiceKey) -> tuple[str, ...]:
+        """What a person should know of the log of one service."""
+        heard = self._heard.get(service)
+        if heard is None:
+            return ()
+        found = []
+        if self._why:
+            found.append(self._why)
+        if heard.gap.stalled:
+            found.append("Envoy counts requests that its request log does not show")
+        if heard.broken:
+            found.append(f"{heard.broken} lines of the request log could not be read")
+        return tuple(found)
+
+    async def turn(self) -> bool:
+        """Reads one slice for each service. Whether there is more to read at once."""
+        self._forget()
+        wanted = [(heard, self.drawn(service)) for service, heard in self._heard.items()]
+        try:
+            self._owed |= await asyncio.to_thread(self.log.rotate)
+            with contextlib.suppress(TransientFault):
+                await self._pay()
+            parts, self._end = await asyncio.to_thread(self._read, wanted)
+            self._why = ""
+        except OSError as error:
+            self._why = f"the request log can not be read: {error.strerror}"
+            return False
+        for heard, part in parts:
+            self._take(heard, part)
+        return any(not part.reached for _, part in parts)
+
+    async def _pay(self) -> None:
+        """A daemon may have died after it put a log aside, so the first of its own turns makes Envoy look too."""
+        if self._owed:
+            await self.reopen()
+            self._owed = False
+
+    def _forget(self) -> None:
+        now = time.monotonic()
+        for service, heard in list(self._heard.items()):
+            if self.drawn(service) is not None:
+                heard.drawn_at = now
+            if now - heard.drawn_at > LATER_S or now - heard.asked_at > FORGET_S:
+                self._heard.pop(service)
+                if self.drawn(service) is None:
+                    for path in units_files(self.folder, service):
+                        path.unlink(missing_ok=True)
+
+    def _read(self, wanted: Iterable[tuple[Heard, Draw | None]]) -> tuple[list[tuple[Heard, Part]], Place]:
+        """In the thread. Those that stand at the same place, as they mostly do, read together."""
+        by_place: dict[Place, list[tuple[Heard, Draw | None]]] = defaultdict(list)
+        for heard, draw in wanted:
+            by_place[heard.at.place].append((heard, draw))
+        parts: list[tuple[Heard, Part]] = []
+        for place, those in by_place.items():
+            found = self.log.read(place)
+            lines = found.lines.split(b"\n")
+            route = self.routed is not None
+            parts += [(heard, heard.hear(found, lines, draw, route=route)) for heard, draw in those]
+        return parts, self.log.end()
+
+    def _take(self, heard: Heard, part: Part) -> None:
+        """Begun anew in the meantime: those lines will be read again."""
+        service = heard.service
+        if self._heard.get(service) is not heard:
+            return
+        if self.routed is not None and part.routed:
+            try:
+                self.routed(service, part.routed)
+            except TransientFault as fault:
+                self._why = str(fault)
+                heard.again()
+                return
+        heard.take(part)
+        draw = self.drawn(service)
+        if draw is not None and any(s.failed and key.revision == draw.green for key, s in part.sums.items()):
+            self.wake(service)

@@ -2,22 +2,27 @@
 
 import asyncio
 import json
+import re
 import tempfile
+from collections import defaultdict
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from celadon.domain.draw import Match
-from celadon.domain.goal import Endpoint, Part, Route, Stamp, Wanted
+from celadon.domain.draw import Condition, Draw, Match, StickyCookie, StickyHeader, Where
+from celadon.domain.goal import Arm, Endpoint, Mirror, Part, Route, Stamp, Wanted
 from celadon.domain.names import Address, RevisionId, ServiceKey
 from celadon.domain.plan import FULL
 from celadon.domain.samples import Counts
 from celadon.domain.spec import Retry, RetryWhen, RouteSpec
 from celadon.traffic.envoy import drain, render, stats, track
 from celadon.traffic.envoy.admin import Host
+from celadon.traffic.envoy.draws import cookie as cookie_for
+from celadon.traffic.envoy.draws import ways
 from celadon.traffic.envoy.files import XdsFolder
 from celadon.traffic.envoy.plane import Plane
 from celadon.traffic.envoy.proof import needs_proof, reason
@@ -26,6 +31,7 @@ from celadon.traffic.envoy.snapshot import Claim, clash, clusters_of, fold
 from celadon.traffic.envoy.words import Paths
 
 PATHS = Paths(xds=Path("/home/xds"), access_log=Path("/home/log"), admin_socket=Path("/home/admin"))
+NEVER = Retry(when=RetryWhen.NEVER)
 REVISIONS = [RevisionId(digit * 12) for digit in "abc"]
 
 addresses = st.builds(Address, host=st.just("127.0.0.1"), port=st.integers(1024, 1030))
@@ -36,9 +42,34 @@ endpoint_sets = st.dictionaries(addresses, st.booleans(), max_size=4).map(
 
 @st.composite
 def splits(draw):
-    cuts = sorted(draw(st.lists(st.integers(0, FULL), min_size=2, max_size=2)))
-    shares = [cuts[0], cuts[1] - cuts[0], FULL - cuts[1]]
-    return tuple(Part(revision=r, share=s) for r, s in zip(REVISIONS, shares, strict=True))
+    cuts = sorted(draw(st.lists(st.integers(0, FULL), min_size=3, max_size=3)))
+    shares = [cuts[0], cuts[1] - cuts[0], cuts[2] - cuts[1]]
+    parts = [Part(revision=r, share=s) for r, s in zip(REVISIONS, shares, strict=True)]
+    return (*parts, Part(revision=REVISIONS[0], arm=Arm.CONTROL, share=FULL - cuts[2]))
+
+
+conditions = st.builds(
+    Condition,
+    where=st.sampled_from(list(Where)),
+    name=st.sampled_from(["x-tier", "group"]),
+    values=st.lists(st.text(), max_size=2).map(tuple),
+)
+matches = st.builds(
+    Match, headers=st.just((("x-tester", "yes"),)), conditions=st.lists(conditions, max_size=2).map(tuple)
+)
+ramps = st.lists(st.integers(0, FULL), min_size=1, max_size=5).map(lambda shares: tuple(sorted(shares)))
+draws = st.none() | st.builds(
+    lambda shares, **more: Draw(stage=len(shares) - 1, shares=shares, **more),
+    shares=ramps,
+    green=st.sampled_from(REVISIONS),
+    salt=st.text(min_size=1),
+    sticky=st.sampled_from([None, StickyHeader(header="x-user"), StickyCookie()]),
+    frozen=st.booleans(),
+    group=st.sampled_from(["", "x-team"]),
+)
+copies = st.lists(
+    st.builds(Mirror, revision=st.sampled_from(REVISIONS), share=st.integers(0, FULL)), max_size=2
+).map(tuple)
 
 
 @st.composite
@@ -52,15 +83,16 @@ def wishes(draw, names=("fraud", "ranker", "search")):
         timeout_s=draw(st.none() | st.floats(0.001, 100)),
         retry=Retry(when=draw(st.sampled_from(list(RetryWhen)))),
     )
-    matched = Route(match=Match(headers=(("x-tester", "yes"),)), split=draw(splits()))
+    matched = Route(match=draw(matches), split=draw(splits()), mirrors=draw(copies), draw=draw(draws))
     return Wanted(
         service=ServiceKey(name=names[number]),
         stamp=Stamp(epoch=1, seq=draw(st.integers(1, 9))),
         route=route,
-        routes=(*([matched] if draw(st.booleans()) else []), Route(split=draw(splits()))),
+        routes=(*([matched] if draw(st.booleans()) else []), Route(split=draw(splits()), draw=draw(draws))),
         endpoints=tuple((r, draw(endpoint_sets)) for r in REVISIONS),
         preview=draw(st.sampled_from([None, *REVISIONS])),
         ready=tuple((r, "/ready") for r in REVISIONS),
+        controls=draw(st.just(()) | st.tuples(st.tuples(st.just(REVISIONS[0]), endpoint_sets))),
     )
 
 
@@ -83,8 +115,79 @@ def test_every_cluster_that_a_route_names_is_there_and_shares_are_exact(claims):
             for route in host["routes"]:
                 if "route" in route:
                     parts = route["route"]["weighted_clusters"]["clusters"]
-                    assert sum(part["weight"] for part in parts) == FULL
+                    by_cookie = "typed_per_filter_config" in route
+                    assert by_cookie or sum(part["weight"] for part in parts) == FULL
+                    assert parts
                     assert all(part["weight"] > 0 and part["name"] in there for part in parts)
+                    assert all(
+                        m["cluster"] in there for m in route["route"].get("request_mirror_policies", ())
+                    )
+
+
+@settings(deadline=None)
+@given(wishes(("fraud",)))
+def test_what_is_routed_to_is_what_is_drained_and_waited_for(wanted):
+    rules = [rule for table in fold([claims_of(wanted)]).tables if not table.preview for rule in table.rules]
+    named = {target.cluster for rule in rules for target in (*rule.split, *rule.mirrors)}
+    assert track.routed(wanted) == named
+    assert {name for name, _ in track.serving(wanted)} <= named
+
+
+@settings(max_examples=50, deadline=None)
+@given(ramps, st.data())
+def test_by_cookie_every_stage_has_its_share_exactly_whichever_stages_a_caller_saw(shares, data):
+    """Exact chances of a caller's cookie, carried through some of the stages."""
+    seen = data.draw(st.lists(st.sampled_from(range(len(shares))), unique=True).map(sorted))
+    kept = {"theme=dark": Fraction(1)}
+    for stage in seen:
+        after = defaultdict(Fraction)
+        for cookie, chance in kept.items():
+            for side, given_cookie, part in next_visit(shares[: stage + 1], cookie):
+                if ".g." in cookie:
+                    assert side == REVISIONS[1]
+                after[given_cookie or cookie] += chance * part
+        kept = after
+        on_green = sum(chance for cookie, chance in kept.items() if ".g." in cookie)
+        assert on_green == Fraction(shares[stage], FULL)
+
+
+def next_visit(shares, kept):
+    """Who may answer a caller with this cookie, what it is given, and with what chance."""
+    drawn = Draw(
+        green=REVISIONS[1], salt="fraud/1", sticky=StickyCookie(), stage=len(shares) - 1, shares=shares
+    )
+    parts = (
+        Part(revision=REVISIONS[0], share=FULL - shares[-1]),
+        Part(revision=REVISIONS[1], share=shares[-1]),
+    )
+    wish = replace(
+        _wish("fraud", RouteSpec(port=1, preview_port=2, retry=NEVER)),
+        routes=(Route(split=parts, draw=drawn),),
+    )
+    (rule,) = fold([claims_of(wish)]).tables[0].rules
+    way = next(w for w in ways(rule) if w.cookie is None or re.fullmatch(w.cookie, kept))
+    whole = sum(target.share for target in way.split)
+    for target in way.split:
+        told = cookie_for(rule, way, target, "0" * 36)
+        yield target.revision, told and told.partition(";")[0], Fraction(target.share, whole)
+
+
+@given(wishes(("fraud",)), st.data())
+def test_a_freeze_a_stage_and_copies_that_were_prepared_need_no_proof(before, data):
+    moved = tuple(
+        replace(
+            r,
+            split=data.draw(splits()),
+            mirrors=tuple(Mirror(revision=p.revision, share=FULL) for p in r.split[:2])
+            if r.draw
+            else r.mirrors,
+            draw=r.draw and replace(r.draw, frozen=not r.draw.frozen, stage=0),
+        )
+        for r in before.routes
+    )
+    assert not needs_proof(before, replace(before, routes=moved))
+    odd = Route(match=Match(headers=(("x-new", "yes"),)), split=moved[0].split)
+    assert needs_proof(before, replace(before, routes=(odd, *moved)))
 
 
 @settings(deadline=None)
@@ -148,18 +251,15 @@ def test_making_comes_before_breaking(before, after):
 @settings(deadline=None)
 @given(wishes(("fraud",)), splits(), endpoint_sets)
 def test_shares_and_replicas_alone_need_no_proof(before, split, points):
-    moved = tuple(Route(match=r.match, split=split, mirrors=r.mirrors) for r in before.routes)
-    after = Wanted(
-        service=before.service,
-        stamp=before.stamp,
-        route=before.route,
-        routes=moved,
+    after = replace(
+        before,
+        routes=tuple(replace(r, split=split) for r in before.routes),
         endpoints=tuple((r, points) for r, _ in before.endpoints),
-        preview=before.preview,
-        ready=before.ready,
+        controls=tuple((r, points) for r, _ in before.controls),
     )
     assert not needs_proof(before, after)
     assert needs_proof(None, after)
+    assert not needs_proof(before, replace(after, routes=(Route(split=split),), controls=(), preview=None))
 
 
 @given(

@@ -94,9 +94,9 @@ def _with(target: Target, share: int) -> Target:
 
 
 def _pattern(draw: Draw, sticky: StickyCookie, stage: str, side: str) -> str:
-    r"""Among any other cookies, in any order. `\C` is any byte: others may not hold to UTF-8."""
+    r"""Among any other cookies, in any order."""
     value = rf"{salt(draw)}\.{stage}\.{side}\.({UNIT_PATTERN})"
-    return rf"(?:\C*;[ \t]*)?{re.escape(sticky.cookie)}={value}(?:[ \t]*;\C*)?"
+    return rf"(?:.*;[ \t]*)?{re.escape(sticky.cookie)}={value}(?:[ \t]*;.*)?"
 
 
 def cookie(rule: Rule, way: Way, target: Target, unit: str) -> str | None:

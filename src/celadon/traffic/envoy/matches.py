@@ -41,7 +41,7 @@ def match(rule: Rule, way: Way) -> Json:
     if way.cookie is not None:
         headers.append({"name": "cookie", "string_match": _pattern(way.cookie)})
     if way.header is not None:
-        headers.append({"name": way.header.lower(), "string_match": _pattern(r"\C+")})
+        headers.append({"name": way.header.lower(), "string_match": _pattern(".+")})
     lists: dict[str, list[Json]] = {
         "headers": headers,
         "cookies": [_cookie(c) for c in _of(rule, Where.COOKIE)],
@@ -65,7 +65,7 @@ def _cookie(condition: Condition) -> Json:
     values = map(_literal, condition.values)
     return {
         "name": condition.name,
-        "string_match": _one_of(values) if condition.values else _pattern(r"\C*"),
+        "string_match": _one_of(values) if condition.values else _pattern(".*"),
     }
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from celadon.domain.draw import EVERY
 from celadon.domain.goal import Wanted
 from celadon.domain.names import Address
 from celadon.domain.problem import TransientFault
@@ -106,16 +107,22 @@ def reason(log: str) -> str:
 
 
 def needs_proof(before: Wanted | None, after: Wanted) -> bool:
-    """Whether more changes than shares and replicas; also when a share goes to a revision without a cluster."""
+    """Whether anything comes that was not there; also when a share goes to a revision without a cluster.
+
+    What goes needs none, nor do shares, replicas, stages and freezes: they are in a hurry, and all alike.
+    """
     known = {cluster.name for cluster in clusters_of(after)}
-    return before is None or not routed(after) <= known or _structure(before) != _structure(after)
+    if before is None or before.route != after.route or not routed(after) <= known:
+        return True
+    return not _novel(after) <= _novel(before)
 
 
-def _structure(wanted: Wanted) -> tuple[Hashable, ...]:
-    """Stages, freezes and copies to clusters that are there are left out: they are in a hurry, and all alike."""
-    draws = tuple((r.match, r.draw.sticky, r.draw.group) if r.draw else r.match for r in wanted.routes)
-    clusters = frozenset(replace(cluster, endpoints=()) for cluster in clusters_of(wanted))
-    return wanted.route, draws, clusters
+def _novel(wanted: Wanted) -> frozenset[Hashable]:
+    """Everything of a wish at which Envoy may take offence, besides where it listens."""
+    clusters = {replace(cluster, endpoints=()) for cluster in clusters_of(wanted)}
+    matches = {route.match for route in wanted.routes if route.match != EVERY}
+    draws = {(d.sticky, d.group) for route in wanted.routes if (d := route.draw) is not None}
+    return frozenset({*clusters, *matches, *draws})
 
 
 def port_taken(address: Address, option: str) -> str | None:

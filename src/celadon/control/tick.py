@@ -6,19 +6,20 @@ from celadon.control.apply import Effects
 from celadon.control.ports import Journal
 from celadon.control.reconcile import reconcile
 from celadon.control.view import View
-from celadon.domain.facts import Facts, Now
-from celadon.domain.memory import Memory
+from celadon.domain.facts import Facts, Now, ReplicaState
+from celadon.domain.memory import Memory, Probation
 from celadon.domain.names import ServiceKey
 from celadon.domain.reason import Code, Reason, because
-from celadon.domain.release import Phase
+from celadon.domain.release import Release
 from celadon.domain.samples import Evidence
 from celadon.domain.verdict import Judged
-from celadon.judge.guard import judge
+from celadon.judge.tallies import Sides
+from celadon.judge.watch import judge, judge_late
 from celadon.release.decide import decide
+from celadon.release.stage import in_force
 from celadon.resilience.headroom import headroom
 from celadon.resilience.place import place
 
-JUDGED = frozenset({Phase.MOVING, Phase.WATCHING, Phase.HOLDING})
 CHECKPOINT_S = 5.0
 CHECKPOINT_SHARE = 0.05
 """Evidence and dwell are journalled this often while they change, or after this share of the time in their phase,
@@ -41,8 +42,9 @@ def tick(
     memory = carry(journalled, draft)
     facts = observe(effects, memory, now)
     evidence, judged = look(memory, facts)
-    memory = replace(memory, evidence=evidence)
-    choice = decide(memory, facts, judged, headroom(memory, facts), now)
+    probation, late = look_late(memory, facts)
+    memory = replace(memory, evidence=evidence, probation=probation)
+    choice = decide(memory, facts, judged, headroom(memory, facts), now, late=late)
     after = choice.memory
     goal = place(after, choice.routes)
     if after.goal is None or replace(goal, stamp=after.goal.stamp) != after.goal:
@@ -60,56 +62,114 @@ def tick(
 
 
 def observe(effects: Effects, memory: Memory, now: Now) -> Facts:
-    """What the adapters saw last."""
-    service = memory.service
+    """What the adapters saw last. Those that keep labels are told first for whom."""
+    service, evidence, probation = memory.service, memory.evidence, memory.probation
     trees = memory.goal.fetch if memory.goal else ()
+    moving, promoted = interest(memory.release), interest(probation.release if probation else None)
+    effects.labels.follow(service, tuple(one for one in (moving, promoted) if one))
     return Facts(
         at=now.wall,
         replicas=effects.platform.observe(service),
         routes=effects.router.observe(service),
-        samples=effects.router.samples(service, memory.evidence.cursor if memory.evidence else ()),
+        samples=effects.router.samples(service, evidence.cursor if evidence else ()),
         sources=effects.sources.observe(trees),
         proof=effects.prober.observe(service),
+        labels=_labels(effects, service, evidence, moving),
+        probation_labels=_labels(effects, service, probation.evidence if probation else None, promoted),
+        heard=effects.labels.heard(service),
     )
 
 
+def interest(release: Release | None) -> Interest | None:
+    """What a release wants to know later of its answers; None where it compares nothing."""
+    if release is None or release.blue is None or release.plan.compare is None:
+        return None
+    return Interest(
+        compare=release.plan.compare,
+        blue=release.blue,
+        began_at=release.began_at,
+        ended_at=release.ended_at,
+    )
+
+
+def _labels(
+    effects: Effects, service: ServiceKey, evidence: Evidence | None, of: Interest | None
+) -> Known[Samples] | Unknown:
+    return effects.labels.samples(service, evidence.label_cursor if evidence else (), of) if of else NO_LABELS
+
+
 def look(memory: Memory, facts: Facts) -> tuple[Evidence | None, Judged | None]:
-    """The judge's word on the stage that is under way; no stage, no evidence."""
+    """The judge's word on the stage that is in force; no stage, no evidence."""
     release = memory.release
-    if release is None or release.phase not in JUDGED:
+    stage = in_force(release) if release is not None else None
+    if release is None or stage is None:
         return None, None
-    stage = release.plan.stages[release.stage]
-    if stage.guard is None:
+    there = release.plan.stages[stage]
+    who = sides(release, facts)
+    return judge(release, there, who, memory.evidence, samples=facts.samples, labels=facts.labels)
+
+
+def sides(release: Release, facts: Facts) -> Sides | None:
+    """Who is compared; None where nothing was live before."""
+    if release.blue is None:
+        return None
+    control = facts.control_of(release.blue)
+    return Sides(
+        blue=release.blue,
+        green=release.green,
+        blue_ready=facts.ready(release.blue),
+        green_ready=facts.ready(release.green),
+        control_ready=sum(one.state is ReplicaState.READY for one in control),
+    )
+
+
+def look_late(memory: Memory, facts: Facts) -> tuple[Probation | None, Judged | None]:
+    """What labels say by now about a promoted revision on probation."""
+    probation = memory.probation
+    if probation is None:
         return None, None
-    evidence, verdict = judge(stage.guard, release.green, stage.share, memory.evidence, facts.samples)
-    return evidence, Judged(verdict=verdict)
+    evidence, judged = judge_late(probation.release, probation.evidence, facts.probation_labels)
+    return replace(probation, evidence=evidence), judged
 
 
 def carry(journalled: Memory, draft: Draft | None) -> Memory:
-    """The journal's memory with what has built up in the same stage since its last checkpoint."""
-    then, now = draft.memory.release if draft else None, journalled.release
-    if draft is None or then is None or now is None:
+    """The journal's memory with what has built up since its last checkpoint, in the same position."""
+    if draft is None:
         return journalled
-    if (then.id, then.phase, then.stage) != (now.id, now.phase, now.stage):
+    late, kept = draft.memory.probation, journalled.probation
+    if late is not None and kept is not None and late.release.id == kept.release.id:
+        journalled = replace(journalled, probation=replace(kept, evidence=late.evidence))
+    then, now = draft.memory.release, journalled.release
+    if then is None or now is None or (then.id, then.phase, then.stage) != (now.id, now.phase, now.stage):
         return journalled
-    return replace(journalled, evidence=draft.memory.evidence, release=replace(now, dwelt_s=then.dwelt_s))
+    timed = replace(now, dwelt_s=then.dwelt_s, rested_s=then.rested_s)
+    return replace(journalled, evidence=draft.memory.evidence, release=timed)
 
 
 def settled(memory: Memory) -> Memory:
     """A memory without what changes at every tick and is only journalled at checkpoints."""
-    release = replace(memory.release, dwelt_s=0.0) if memory.release else None
-    return replace(memory, release=release, evidence=None, seq=0, epoch=0)
+    release = replace(memory.release, dwelt_s=0.0, rested_s=0.0) if memory.release else None
+    probation = replace(memory.probation, evidence=NO_EVIDENCE) if memory.probation else None
+    return replace(memory, release=release, probation=probation, evidence=None, seq=0, epoch=0)
+
+
+NO_EVIDENCE = Evidence(judge="", cursor=())
 
 
 def pause_s(memory: Memory, now: Now) -> float:
     """How long after the last record evidence is journalled again."""
-    release = memory.release
-    return max(CHECKPOINT_S, CHECKPOINT_SHARE * (now.wall - release.entered_at) if release else 0.0)
+    release, probation = memory.release, memory.probation
+    began = release.entered_at if release else now.wall
+    if release is None and probation is not None:
+        began = probation.until - probation.release.plan.probation_s
+    return max(CHECKPOINT_S, CHECKPOINT_SHARE * (now.wall - began))
 
 
 def checkpoint(memory: Memory) -> Reason:
     """The reason of a record that only keeps evidence."""
     release, evidence = memory.release, memory.evidence
+    if release is None and memory.probation is not None:
+        release, evidence = memory.probation.release, memory.probation.evidence
     green = evidence.of(release.green) if release and evidence else None
     return because(
         Code.CHECKPOINT, requests=green.requests if green else 0, errors=green.errors if green else 0

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from celadon.domain.compare import Units
 from celadon.domain.evidence import Clock, Ledger
-from celadon.domain.facts import Known, Unknown
+from celadon.domain.facts import NO_LABELS, Known, Unknown
 from celadon.domain.plan import FULL, Stage
 from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Phase, Release
@@ -27,32 +27,27 @@ IDLE_S = 30.0
 NOT_JOINED = "they do not begin where the evidence ends"
 
 
-def stage_of(release: Release) -> Stage:
-    """The stage whose traffic is in force: before a gate, that of the stage before it."""
-    waits = release.phase is Phase.WAITING and release.stage > 0
-    return release.plan.stages[release.stage - 1 if waits else release.stage]
-
-
 def judge(
     release: Release,
+    stage: Stage,
     sides: Sides | None,
     evidence: Evidence | None,
+    *,
     samples: Known[Samples] | Unknown,
-    labels: Known[Samples] | Unknown,
+    labels: Known[Samples] | Unknown = NO_LABELS,
 ) -> tuple[Evidence | None, Judged | None]:
-    """Fold what came into the evidence and say what it is worth to the stage that is under way.
+    """Fold what came into the evidence and say what it is worth to the stage that is in force.
 
     sides None: the service had nothing live, so there is nothing to compare with. evidence None: the watch begins
     here. Samples and labels must begin where the evidence ends; of what does not, nothing is added.
     """
-    stage, of = stage_of(release), setup(release.plan)
+    of = setup(release.plan)
     if of is None or sides is None:
         if stage.guard is None:
             return None, None
         evidence, verdict = guard.judge(stage.guard, release.green, stage.share, evidence, samples)
         return evidence, Judged(verdict=verdict)
-    frozen = release.phase is Phase.FROZEN
-    evidence, broken = _folded(evidence, of, sides, samples, frozen=frozen)
+    evidence, broken = _folded(evidence, of, sides, samples, frozen=release.phase is Phase.FROZEN)
     if evidence is None:
         return None, Judged(
             verdict=broken or Unsure(because=because(Code.NO_SAMPLES, why="nothing was counted"))
@@ -65,8 +60,22 @@ def judge(
     findings = (*said.findings, *limits.findings(of.limits, ledger.bets), *drift.findings(ledger.classes))
     taken_at = samples.taken_at if isinstance(samples, Known) else None
     idle_s = 0.0 if taken_at is None else taken_at - ledger.clock.last_s
-    verdict = broken or _verdict(release, of, evidence, said.verdict, idle_s)
+    verdict = broken or _verdict(release, stage, of, evidence, said=said.verdict, idle_s=idle_s)
     return evidence, replace(said, verdict=verdict, findings=findings)
+
+
+def judge_late(
+    release: Release, evidence: Evidence, labels: Known[Samples] | Unknown
+) -> tuple[Evidence, Judged | None]:
+    """What labels say by now of a release that was promoted before they came. Only harm means anything here."""
+    of = setup(release.plan)
+    if of is None or release.blue is None or evidence.ledger is None:
+        return evidence, None
+    sides = Sides(blue=release.blue, green=release.green, blue_ready=0, green_ready=0)
+    evidence, broken = _labelled(evidence, of, sides, labels)
+    assert evidence.ledger is not None
+    said = of.comparison.judge(evidence.ledger, Asked(proof=0.0))
+    return evidence, replace(said, verdict=broken) if broken else said
 
 
 def _folded(
@@ -87,9 +96,7 @@ def _folded(
         return replace(start, cursor=seen.cursor_to, ledger=ledger), None
     if evidence.judge != guard.NAME or seen.cursor_from != evidence.cursor:
         return evidence, _broken(NOT_JOINED)
-    # While every request is on blue, green's part of the answers says nothing of the split that was asked for.
-    counts = evidence.counts if frozen else guard.add(evidence.counts, seen.counts)
-    evidence = replace(evidence, cursor=seen.cursor_to, counts=counts)
+    evidence = replace(evidence, cursor=seen.cursor_to, counts=guard.add(evidence.counts, seen.counts))
     if not seen.complete:
         return evidence, _broken("a source started again, and what it had counted last is not known")
     assert evidence.ledger is not None
@@ -196,9 +203,11 @@ def _undrawn(release: Release, stage: Stage) -> str:
     return "green gets copies alone" if stage.share == 0 else ""
 
 
-def _verdict(release: Release, of: Setup, evidence: Evidence, said: Verdict, idle_s: float) -> Verdict:
+def _verdict(
+    release: Release, stage: Stage, of: Setup, evidence: Evidence, *, said: Verdict, idle_s: float
+) -> Verdict:
     """Harm first; then what the comparison says; then whether there was enough, for the guard and for the stage."""
-    stage, ledger = stage_of(release), evidence.ledger
+    ledger = evidence.ledger
     assert ledger is not None
     frozen = release.phase is Phase.FROZEN
     guarded = None if frozen else _guarded(release, stage, evidence, ledger)

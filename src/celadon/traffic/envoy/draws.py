@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from celadon.domain.draw import Draw, StickyCookie, StickyHeader
 from celadon.traffic.envoy.snapshot import Rule, Target
@@ -72,7 +72,7 @@ def _by_cookie(split: tuple[Target, ...], draw: Draw, sticky: StickyCookie) -> I
     yield Way(split=green, cookie=_pattern(draw, sticky, "[0-9]+", "g"))
     share = sum(target.share for target in green)
     for before, stages in _earlier(draw, share).items():
-        again = (*(_with(target, target.share - before) for target in green), *rest)
+        again = (replace(green[0], share=share - before), *rest)
         cookie = _pattern(draw, sticky, f"(?:{'|'.join(map(str, stages))})", "b")
         yield Way(split=again, cookie=cookie, stage=draw.stage)
     if rest:
@@ -87,10 +87,6 @@ def _earlier(draw: Draw, share: int) -> dict[int, list[int]]:
         if before < share:
             found[before].append(stage)
     return dict(found)
-
-
-def _with(target: Target, share: int) -> Target:
-    return Target(cluster=target.cluster, revision=target.revision, share=share)
 
 
 def _pattern(draw: Draw, sticky: StickyCookie, stage: str, side: str) -> str:

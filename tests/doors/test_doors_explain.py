@@ -228,7 +228,7 @@ def test_a_freeze_says_when_it_ends_and_needs_nobody():
 
 def test_the_third_freeze_waits_for_a_person_and_says_the_two_commands():
     third = because(Code.THIRD_FREEZE, freezes=3, why=text(HARM))
-    told = view(replace(FROZEN, freezes=3, because=third))
+    told = view(replace(FROZEN, freezes=3, stays_frozen=True, because=third))
     assert "the 3rd time: a person decides" in words(told)
     assert tree.needs(told) == ["celadon promote fraud   or: celadon abort fraud"]
     stood = Stood(release=told["release"], code=ExitCode.PERSON)

@@ -94,6 +94,7 @@ def _stage(stage: Stage) -> Json:
         "dwell_s": stage.dwell_s,
         "gate": stage.gate,
         "proof": stage.proof,
+        "deadline_s": stage.deadline_s,
     }
 
 

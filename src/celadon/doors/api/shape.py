@@ -27,6 +27,7 @@ from celadon.doors.api.explain import (
     stages,
     verdict,
 )
+from celadon.release.stage import in_force
 
 Json = dict[str, Any]
 
@@ -64,7 +65,8 @@ def judged_now(view: View) -> Json | None:
     moving = view.memory.release
     if moving is None or view.judged is None:
         return None
-    return judged(view.judged, moving.plan, moving.stage)
+    stage = in_force(moving)
+    return judged(view.judged, moving.plan, moving.stage if stage is None else stage)
 
 
 def _probation(memory: Memory) -> Json | None:
@@ -110,7 +112,10 @@ def release(of: Release) -> Json:
         "freezes": of.freezes,
         "rested_s": of.rested_s,
         "rest_s": of.plan.compare.rest_s if of.plan.compare else None,
+        "stays_frozen": of.stays_frozen,
         "waved": of.waved,
+        "bad_answers": of.bad_answers,
+        "bad_answers_max": of.plan.bad_answers_max,
         "probation_s": of.plan.probation_s,
         "findings": findings(of.findings),
         "levels": levels(of.plan),

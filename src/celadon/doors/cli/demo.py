@@ -32,12 +32,15 @@ NEEDED = {
     show_default=True,
     help="Requests a second.",
 )
+@click.option(
+    "--short", is_flag=True, help="Leave out the second part, in which four services are released at once."
+)
 @click.option("--keep", is_flag=True, help="Leave everything running at the end.")
 @click.option(
     "--output", type=OUTPUTS, default="text", show_default=True, help="What to write on standard output."
 )
-def demo(runtime: str, rate: float, output: str, *, keep: bool) -> int:
-    """Train models, serve them, send traffic, and release one good revision and two bad ones."""
+def demo(runtime: str, rate: float, output: str, *, short: bool, keep: bool) -> int:
+    """Train models, serve them, send traffic, and release good revisions and bad ones."""
     _refuse_without_extra(runtime)
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # ONNX Runtime reads it once, when it is imported.
     from celadon.doors.demo.play import Settings, play  # noqa: PLC0415 -- loads the extra
@@ -45,7 +48,9 @@ def demo(runtime: str, rate: float, output: str, *, keep: bool) -> int:
 
     to_error = output == "json"
     show = Show(plain=is_plain(asked=to_error), to_error=to_error)
-    settings = Settings(runtime="model" if runtime == "model" else "command", rate_per_s=rate, keep=keep)
+    settings = Settings(
+        runtime="model" if runtime == "model" else "command", rate_per_s=rate, keep=keep, short=short
+    )
     try:
         told = play(settings, show)
     except KeyboardInterrupt:

@@ -9,7 +9,7 @@ from celadon.doors.cli import evidence, lines, tree
 from celadon.doors.cli.client import Client
 from celadon.doors.cli.exits import ExitCode
 from celadon.doors.cli.feed import Feed, News
-from celadon.doors.cli.human import ago, span
+from celadon.doors.cli.human import ago, several, span
 from celadon.doors.cli.screen import (
     OUTPUTS,
     clock,
@@ -173,8 +173,21 @@ def _why_head(release: Json) -> lines.Line:
     style = tree.OUTCOME_STYLES.get(release["outcome"] or "", lines.WAIT)
     head = f"  {release['green']} over {release['blue'] or 'nothing'}  "
     return lines.Line(
-        depth=0, spans=((release["release"], lines.STRONG), (head, lines.PLAIN), (ended, style))
+        depth=0,
+        spans=(
+            (release["release"], lines.STRONG),
+            (head, lines.PLAIN),
+            (ended, style),
+            (_exposed(release), lines.QUIET),
+        ),
     )
+
+
+def _exposed(release: Json) -> str:
+    """What the release has cost callers, where the owner has stated a budget for it."""
+    if release["bad_answers_max"] is None:
+        return ""
+    return f"  {several(release['bad_answers'], 'bad answer')} of at most {release['bad_answers_max']}"
 
 
 def _decision_lines(decision: Json, began_at: float) -> list[lines.Line]:

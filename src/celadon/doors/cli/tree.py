@@ -109,8 +109,8 @@ MISSING = {
 
 def waits_for_person(release: Json) -> bool:
     """Whether a release goes on only when a person says so."""
-    third = release["phase"] == "frozen" and release["reason"]["code"] == "third_freeze"
-    return bool(release["paused"]) or release["phase"] in NEEDS_PERSON or third
+    frozen = release["phase"] == "frozen" and release["stays_frozen"]
+    return bool(release["paused"]) or release["phase"] in NEEDS_PERSON or frozen
 
 
 def what_a_person_does(service: str, *, paused: bool) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from celadon.doors.demo.digits import Image
@@ -15,6 +15,10 @@ ANSWER_S = 60.0
 
 HEAD_BYTES_MAX = 64 * 1024
 REVISION = b"x-celadon-revision"
+REQUEST = b"x-request-id"
+
+PEN = "x-pen"
+"""The header that says with which pen an image was written."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,12 +41,16 @@ class Connection:
 
 @dataclass(slots=True, kw_only=True)
 class Callers:
-    """Sends `rate_per_s` requests a second to a port on loopback from `start` until `stop`."""
+    """Sends `rate_per_s` requests a second to a port on loopback from `start` until `stop`.
+
+    pens: whether a header says with which pen an image was written, so that callers can be told apart by it.
+    """
 
     workshop: Workshop
     images: Sequence[Image]
     port: int
     rate_per_s: float
+    pens: Callable[[Image], str] | None = None
     exchanges: list[Exchange] = field(default_factory=list)
     _requests: list[bytes] = field(default_factory=list)
     _idle: list[Connection] = field(default_factory=list)
@@ -73,9 +81,12 @@ class Callers:
         body = json.dumps(self.workshop.request(image)).encode()
         head = (
             f"POST {self.workshop.path} HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\n"
-            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+            f"content-type: application/json\r\n{self._pen(image)}content-length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
+
+    def _pen(self, image: Image) -> str:
+        return f"{PEN}: {self.pens(image)}\r\n" if self.pens else ""
 
     async def _send_steadily(self) -> None:
         """Request number n leaves n / rate seconds after the start, however long earlier ones take."""
@@ -97,7 +108,9 @@ class Callers:
                 status, headers, body = await self._ask(request)
         except (OSError, EOFError, ValueError, KeyError, asyncio.LimitOverrunError, TimeoutError) as error:
             fault = f"{type(error).__name__}: {error}".rstrip(": ")
-            self.exchanges.append(Exchange(at=at, latency_ms=_since_ms(due), fault=fault))
+            self.exchanges.append(
+                Exchange(at=at, latency_ms=_since_ms(due), fault=fault, service=self.workshop.service)
+            )
             return
         digit = self.workshop.read(body) if status == 200 else None
         self.exchanges.append(
@@ -108,6 +121,9 @@ class Callers:
                 revision=headers.get(REVISION, b"").decode("latin-1") or None,
                 right=None if digit is None else digit == image.digit,
                 fault="" if status == 200 else body[:200].decode("utf-8", "replace"),
+                service=self.workshop.service,
+                request=headers.get(REQUEST, b"").decode("latin-1"),
+                digit=image.digit,
             )
         )
 

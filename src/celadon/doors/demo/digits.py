@@ -25,6 +25,9 @@ SEED = 7
 BOLD_SHARE = 0.1
 """About this part of the images has so much ink that the bad revisions go wrong over it."""
 
+HEAVY_SHARE = 0.25
+"""The same for the revision whose answers are wrong: more of them, and bold ones among them."""
+
 GOLDEN = 5
 PLAIN = 0.6
 """A digit that even the first reader gives this probability is plain: it is asked for by name after any retraining."""
@@ -46,18 +49,25 @@ class Image:
     pixels: tuple[float, ...]
     digit: int
 
+    @property
+    def ink(self) -> float:
+        """How much of the paper is covered."""
+        return sum(self.pixels)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesson:
     """Everything that comes of training.
 
-    ink_limit: images with this much ink (sum of pixels) or more are bold. callers: what traffic asks, in its order.
-    plain: images that any reader worth releasing reads rightly, none of them bold.
+    ink_limit: images with this much ink (sum of pixels) or more are bold; heavy_limit: the same for heavy ones, of which
+    there are more. callers: what traffic asks, in its order.
+    plain: images that any reader worth releasing reads rightly, none of them heavy.
     """
 
     first: Reader
     better: Reader
     ink_limit: int
+    heavy_limit: int
     callers: tuple[Image, ...]
     plain: tuple[Image, ...]
 
@@ -71,13 +81,14 @@ def learn() -> Lesson:
     )
     first = _trained(train[:FEW], digits[:FEW], held_out, truth)
     better = _trained(train, digits, held_out, truth)
-    limit = int(np.quantile(held_out.sum(axis=1), 1 - BOLD_SHARE))
+    limit, heavy = (int(np.quantile(held_out.sum(axis=1), 1 - share)) for share in (BOLD_SHARE, HEAVY_SHARE))
     return Lesson(
         first=first,
         better=better,
         ink_limit=limit,
+        heavy_limit=heavy,
         callers=_images(held_out, truth),
-        plain=_plain(held_out, truth, limit, (first, better)),
+        plain=_plain(held_out, truth, heavy, (first, better)),
     )
 
 

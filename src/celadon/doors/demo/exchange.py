@@ -5,13 +5,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from celadon.doors.demo.story import SERVICE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
     """at: wall time at which it was meant to be sent; latency_ms counts from then, so that waiting counts too.
 
     status None: no answer came, and fault says why. revision: who answered, as the answer says. right: whether
-    the digit was read rightly; None without a readable answer.
+    the digit was read rightly; None without a readable answer. service: who was asked; request: id of the request, as
+    the answer says; digit: what the image showed.
     """
 
     at: float
@@ -20,6 +23,9 @@ class Exchange:
     revision: str | None = None
     right: bool | None = None
     fault: str = ""
+    service: str = SERVICE
+    request: str = ""
+    digit: int = 0
 
     @property
     def failed(self) -> bool:

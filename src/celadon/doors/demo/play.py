@@ -9,11 +9,13 @@ from celadon.domain.problem import LastingFault
 from celadon.domain.release import Outcome
 from celadon.doors.demo.callers import Callers
 from celadon.doors.demo.commands import CommandLine, Json
+from celadon.doors.demo.compared import Compared
 from celadon.doors.demo.digits import Lesson, learn
-from celadon.doors.demo.premises import Premises, free_port, open_premises, residents
-from celadon.doors.demo.report import Report, Told, report
+from celadon.doors.demo.premises import Premises, free_ports, open_premises, residents
+from celadon.doors.demo.report import Report, Told, merged, report
 from celadon.doors.demo.show import Show, labelled
 from celadon.doors.demo.story import FAILING, FIRST, RELEASES, SERVICE, SLOW, Chapter
+from celadon.doors.demo.trials import TRIALS, furnish_trials
 from celadon.doors.demo.workshop import LATENCY_MS_P95_MAX, WATCH_S, Runtime, Workshop, furnish
 
 QUIET_S = 2.0
@@ -25,11 +27,17 @@ LOG_LOOK_S = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """rate_per_s: requests a second. keep: leave everything running at the end."""
+    """rate_per_s: requests a second in the first part. keep: leave everything running at the end. short: no second part."""
 
     runtime: Runtime
     rate_per_s: float
     keep: bool
+    short: bool = False
+
+    @property
+    def compares(self) -> bool:
+        """Whether there is a second part: labels are joined with what celadon's own server logs."""
+        return self.runtime == "model" and not self.short
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,6 +104,12 @@ class Play:
         return Told(chapter=chapter, release=why["release"], decisions=why["decisions"])
 
 
+async def _both(first: Play, second: Compared | None) -> Report:
+    """One part after the other, so that neither is disturbed by the other's callers."""
+    told = await first.run()
+    return told if second is None else merged([told, await second.run()], seconds=told.seconds)
+
+
 def play(settings: Settings, show: Show) -> Report:
     """Everything, on premises that are gone afterwards. Raises Fault when it can not be played to its end."""
     with open_premises(keep=settings.keep, say=show.say) as place:
@@ -105,15 +119,23 @@ def play(settings: Settings, show: Show) -> Report:
         show.title("Train readers of handwritten digits")
         lesson = learn()
         _tell(lesson, show)
-        with free_port() as port:
+        with free_ports(1 + len(TRIALS) * settings.compares) as (port, *others):
             workshop = furnish(place.workshop, settings.runtime, lesson, port)
+            trials = furnish_trials(place.workshop, lesson, others) if settings.compares else ()
             show.title(f"The service file, {workshop.service_file.name}")
             show.file(workshop.service_file.read_text(encoding="utf-8"))
         callers = Callers(workshop=workshop, images=lesson.callers, port=port, rate_per_s=settings.rate_per_s)
         commands = CommandLine(place=place, say=show.line)
-        told = asyncio.run(
-            Play(place=place, workshop=workshop, callers=callers, commands=commands, show=show).run()
+        first = Play(place=place, workshop=workshop, callers=callers, commands=commands, show=show)
+        second = Compared(
+            place=place,
+            workshops=trials,
+            ports=tuple(others),
+            lesson=lesson,
+            commands=commands,
+            show=show,
         )
+        told = asyncio.run(_both(first, second if settings.compares else None))
         show.report(told)
         if settings.keep:
             show.say(f"It is all still there: export CELADON_HOME={place.home}")

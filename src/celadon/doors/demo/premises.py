@@ -130,20 +130,25 @@ def _lives_in(pid: int, folder: str) -> bool:
 
 
 @contextlib.contextmanager
-def free_port() -> Iterator[int]:
-    """A port that is free together with its preview port. Both stay reserved until the context is left."""
-    for port in range(PORT_FIRST, PORT_LAST):
-        with contextlib.ExitStack() as reserved:
-            try:
-                for number in (port, preview_port(port)):
-                    reserved.enter_context(_bound(number))
-            except OSError:
-                continue
-            yield port
-            return
-    raise LastingFault(
-        f"no free port between {PORT_FIRST} and {PORT_LAST}", "stop one of the servers that use them"
-    )
+def free_ports(count: int) -> Iterator[tuple[int, ...]]:
+    """Ports that are free together with their preview ports. All stay reserved until the context is left."""
+    found: list[int] = []
+    with contextlib.ExitStack() as reserved:
+        for port in range(PORT_FIRST, PORT_LAST):
+            if len(found) == count:
+                break
+            with contextlib.ExitStack() as both:
+                try:
+                    for number in (port, preview_port(port)):
+                        both.enter_context(_bound(number))
+                except OSError:
+                    continue
+                found.append(port)
+                reserved.push(both.pop_all())
+        if len(found) < count:
+            found_none = f"not {count} free ports between {PORT_FIRST} and {PORT_LAST}"
+            raise LastingFault(found_none, "stop some of the servers that use them")
+        yield tuple(found)
 
 
 def _bound(port: int) -> socket.socket:

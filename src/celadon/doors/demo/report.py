@@ -42,7 +42,10 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """One release. green_requests: requests sent before its end that green answered. seconds: from its begin to its end."""
+    """One release. green_requests: requests sent before its end that green answered. seconds: from its begin to its end.
+
+    bad_answers: failed ones among them; misread: those that were answered, and wrongly.
+    """
 
     label: str
     outcome: Outcome
@@ -50,6 +53,7 @@ class Released:
     switch_ms: float | None
     green_requests: int
     bad_answers: int
+    misread: int
     seconds: float
 
 
@@ -96,7 +100,7 @@ class Report:
 
 
 def report(
-    first: Told, told: Sequence[Told], exchanges: Sequence[Exchange], *, retries: int, seconds: float
+    first: Told, told: Sequence[Told], exchanges: Sequence[Exchange], *, retries: int = 0, seconds: float
 ) -> Report:
     """Counts requests. first: the bring-up, before which nobody called."""
     taken_back = {one.green for one in told if one.outcome is Outcome.ROLLED_BACK}
@@ -117,6 +121,20 @@ def report(
     )
 
 
+def merged(parts: Sequence[Report], *, seconds: float) -> Report:
+    """Reports of different callers as one."""
+    return Report(
+        requests_total=sum(part.requests_total for part in parts),
+        requests_failed=sum(part.requests_failed for part in parts),
+        bad_answers=sum(part.bad_answers for part in parts),
+        retries=sum(part.retries for part in parts),
+        releases=tuple(released for part in parts for released in part.releases),
+        groups=tuple(group for part in parts for group in part.groups),
+        seconds=round(seconds, 1),
+        deviations=tuple(deviation for part in parts for deviation in part.deviations),
+    )
+
+
 def _released(told: Told, exchanges: Sequence[Exchange], bad: Sequence[Exchange]) -> Released:
     release = told.release
     by_green = [e for e in exchanges if e.revision == told.green and e.at <= release["ended_at"]]
@@ -127,6 +145,7 @@ def _released(told: Told, exchanges: Sequence[Exchange], bad: Sequence[Exchange]
         switch_ms=None if told.switch_ms is None else round(told.switch_ms, 1),
         green_requests=len(by_green),
         bad_answers=sum(exchange.revision == told.green for exchange in bad),
+        misread=sum(exchange.right is False for exchange in by_green),
         seconds=round(release["ended_at"] - release["began_at"], 1),
     )
 

@@ -6,6 +6,7 @@ In a terminal the traffic is redrawn in place; everywhere else there are plain l
 import contextlib
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rich.console import Console, Group, RenderableType
@@ -13,10 +14,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from celadon.doors.cli import evidence
+from celadon.doors.cli.screen import STYLES as STYLES_OF_LINES
 from celadon.doors.demo import tables
-from celadon.doors.demo.exchange import Exchange, by_revision, seen
-from celadon.doors.demo.report import Released, Report
+from celadon.doors.demo.exchange import Exchange, seen
+from celadon.doors.demo.report import Json, Released, Report
 from celadon.doors.demo.tables import OUTCOMES, STRANGE, STYLES
+
+Label = Callable[[Exchange], str]
+"""Who answered, in a word."""
 
 LATELY_S = 1.0
 BAR = 48
@@ -72,8 +78,14 @@ class Show:
         took = f" {released.seconds:.1f} s after it began"
         self._print(Text.assemble("  ", (f"{released.label}: {word}", style), took))
 
+    def findings(self, release: Json) -> None:
+        """What each metric said at the end of a release."""
+        room = None if self.plain else self._console.width - 4
+        for line in evidence.lines(release["findings"], release["levels"], room):
+            self._print(Text.assemble("    ", *((text, STYLES_OF_LINES[style]) for text, style in line)))
+
     @contextlib.contextmanager
-    def traffic(self, exchanges: Sequence[Exchange], label: Callable[[str | None], str]) -> Iterator[None]:
+    def traffic(self, exchanges: Sequence[Exchange], label: Label) -> Iterator[None]:
         """Show what callers see below everything else, for as long as the context lasts."""
         if self.plain:
             yield
@@ -105,7 +117,7 @@ class Show:
         self._console.print(what)
 
 
-def _traffic(exchanges: Sequence[Exchange], label: Callable[[str | None], str]) -> RenderableType:
+def _traffic(exchanges: Sequence[Exchange], label: Label) -> RenderableType:
     """Two lines: all requests so far, and who answered those of the last second."""
     lately = _lately(exchanges)
     failed = sum(exchange.failed for exchange in exchanges)
@@ -119,12 +131,11 @@ def _traffic(exchanges: Sequence[Exchange], label: Callable[[str | None], str]) 
         "" if now.right_share is None else f", {now.right_share * 100:.0f} % read rightly",
     )
     bar = Text("           ")
-    groups = by_revision(lately)
-    for revision, of in groups.items():
-        name = label(revision)
-        bar.append("█" * max(1, round(BAR * len(of) / len(lately))), style=STYLES.get(name, STRANGE))
-    for revision in groups:
-        bar.append(f" {label(revision)}", style=STYLES.get(label(revision), STRANGE))
+    groups = Counter(label(exchange) for exchange in lately)
+    for name, answers in groups.items():
+        bar.append("█" * max(1, round(BAR * answers / len(lately))), style=STYLES.get(name, STRANGE))
+    for name in groups:
+        bar.append(f" {name}", style=STYLES.get(name, STRANGE))
     return Group(head, bar)
 
 
@@ -137,10 +148,10 @@ def _lately(exchanges: Sequence[Exchange]) -> Sequence[Exchange]:
     return exchanges[at:]
 
 
-def labelled(known: Mapping[str, str], current: Callable[[], str]) -> Callable[[str | None], str]:
+def labelled(known: Mapping[str, str], current: Callable[[], str]) -> Label:
     """What a revision is called: one that is not known yet is the one that is being released."""
 
-    def label(revision: str | None) -> str:
-        return "nobody" if revision is None else known.get(revision, current())
+    def label(exchange: Exchange) -> str:
+        return "nobody" if exchange.revision is None else known.get(exchange.revision, current())
 
     return label

@@ -10,8 +10,18 @@ from celadon.doors.demo.report import Group, Released
 Cell = tuple[str, str]
 """Some text and its style."""
 
-STYLES = {"first": "blue", "better": "green", "failing": "red", "slow": "yellow"}
-STRANGE = "magenta"
+STYLES = {
+    "first": "blue",
+    "better": "green",
+    "failing": "red",
+    "slow": "yellow",
+    "blue": "blue",
+    "wrong": "red",
+    "unfair": "magenta",
+    "slower": "yellow",
+    "same": "green",
+}
+STRANGE = "white"
 OUTCOMES = {
     Outcome.PROMOTED: ("promoted", "bold green"),
     Outcome.ROLLED_BACK: ("rolled back", "bold yellow"),
@@ -43,7 +53,7 @@ def _revision(group: Group) -> list[Cell]:
 
 def releases(of: Sequence[Released]) -> Iterator[Text]:
     """Two lines for each release: how it ended, and why."""
-    titles = ("release", "outcome", "switch", "requests", "bad answers", "took")
+    titles = ("release", "outcome", "switch", "requests", "bad answers", "misread", "took")
     head, *rows = _lines(titles, [_release(released) for released in of])
     yield head
     for row, released in zip(rows, of, strict=True):
@@ -58,6 +68,7 @@ def _release(released: Released) -> list[Cell]:
         (_ms(released.switch_ms), ""),
         (f"{released.green_requests:,}", ""),
         (f"{released.bad_answers:,}", "red" if released.bad_answers else "dim"),
+        (f"{released.misread:,}", ""),
         (f"{released.seconds:.1f} s", ""),
     ]
 

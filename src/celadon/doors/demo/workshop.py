@@ -19,7 +19,6 @@ LATENCY_MS_P95_MAX = 200
 SLOW_COMMAND_S = 0.4
 
 SERVER_FOLDER = "reader"
-FILE = f"{SERVICE}.yaml"
 
 TEMPLATE = """\
 apiVersion: celadon.dev/v1alpha1
@@ -44,11 +43,12 @@ class Workshop:
     folder: Path
     runtime: Runtime
     path: str
+    service: str = SERVICE
 
     @property
     def service_file(self) -> Path:
         """What is deployed, every time the same file."""
-        return self.folder / FILE
+        return self.folder / f"{self.service}.yaml"
 
     def request(self, image: Image) -> dict[str, Any]:
         """What a caller sends for one image."""
@@ -73,13 +73,13 @@ class Workshop:
 
     def deploy_arguments(self, chapter: Chapter) -> list[str]:
         """What a person types to release this revision."""
-        model = ["--model", f"{chapter.label}.onnx"] if self.runtime == "model" else []
-        return ["deploy", "-f", FILE, *model, "--label", f"demo={chapter.label}"]
+        model = ["--model", f"{chapter.file}.onnx"] if self.runtime == "model" else []
+        return ["deploy", "-f", self.service_file.name, *model, "--label", f"demo={chapter.label}"]
 
 
 def furnish(folder: Path, runtime: Runtime, lesson: Lesson, port: int) -> Workshop:
     """Write every file of the demo into an empty folder."""
-    path = f"/v1/models/{SERVICE}:predict" if runtime == "model" else "/read"
+    path = predict_path(SERVICE) if runtime == "model" else "/read"
     workshop = Workshop(folder=folder, runtime=runtime, path=path)
     if runtime == "model":
         from celadon.doors.demo.graphs import write_models  # noqa: PLC0415 -- `command` needs nothing of ONNX
@@ -91,9 +91,19 @@ def furnish(folder: Path, runtime: Runtime, lesson: Lesson, port: int) -> Worksh
         command = json.dumps([sys.executable, "server.py", "--port", "{port}"])
         source = f"  command: {command}\n  files: ./{SERVER_FOLDER}\n  ready: /healthz"
     workshop.service_file.write_text(_service(source, port), encoding="utf-8")
-    lines = [json.dumps(line) for line in _golden(workshop, lesson.plain)]
-    (folder / "golden.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_golden(workshop, "golden.jsonl", lesson.plain)
     return workshop
+
+
+def predict_path(service: str) -> str:
+    """Where celadon's own server takes requests."""
+    return f"/v1/models/{service}:predict"
+
+
+def write_golden(workshop: Workshop, name: str, plain: Sequence[Image]) -> None:
+    """The golden requests of a service, in its folder."""
+    lines = [json.dumps(line) for line in _golden(workshop, plain)]
+    (workshop.folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _service(runtime: str, port: int) -> str:

@@ -9,7 +9,7 @@ import re
 import socket
 import tempfile
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from celadon.domain.draw import EVERY
@@ -118,10 +118,13 @@ def needs_proof(before: Wanted | None, after: Wanted) -> bool:
 
 
 def _novel(wanted: Wanted) -> frozenset[Hashable]:
-    """Everything of a wish at which Envoy may take offence, besides where it listens."""
-    clusters = {replace(cluster, endpoints=()) for cluster in clusters_of(wanted)}
-    matches = {route.match for route in wanted.routes if route.match != EVERY}
-    draws = {(d.sticky, d.group) for route in wanted.routes if (d := route.draw) is not None}
+    """Everything of a wish at which Envoy may take offence, besides where it listens.
+
+    Clusters for copies and of control arms are like the main one, under a name that follows from its own.
+    """
+    clusters = {(cluster.revision, cluster.ready) for cluster in clusters_of(wanted)}
+    matches = {route.match for route in wanted.routes} - {EVERY}
+    draws = {(route.draw.sticky, route.draw.group) for route in wanted.routes if route.draw} - {(None, "")}
     return frozenset({*clusters, *matches, *draws})
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from celadon.control.apply import Effects
 from celadon.control.tick import Draft, tick
 from celadon.control.view import View
+from celadon.domain.draw import EVERY
+from celadon.domain.durations import bucket
 from celadon.domain.facts import (
     Exit,
     Known,
@@ -25,26 +27,28 @@ from celadon.domain.facts import (
     SourceState,
     Unknown,
 )
-from celadon.domain.goal import Wanted
+from celadon.domain.feedback import Feedback, Heard, Interest, Received
+from celadon.domain.goal import Arm, Route, Wanted
 from celadon.domain.golden import Mismatch
 from celadon.domain.launch import Launch
 from celadon.domain.memory import Memory
-from celadon.domain.names import Address, Digest, ReplicaId, RevisionId, ServiceKey
+from celadon.domain.names import CONTROL_FROM, Address, Digest, ReplicaId, RevisionId, ServiceKey
 from celadon.domain.plan import FULL
 from celadon.domain.reason import text
-from celadon.domain.samples import Counts, Cursor, Samples
+from celadon.domain.samples import Answers, Counts, Cursor, Label, Pairs, Samples
 from celadon.domain.spec import SecretEnv, SecretFile
 from celadon.store.journal import SqliteJournal
 
 
 @dataclass
 class Character:
-    """How replicas of a revision behave."""
+    """How replicas of a revision behave. wrong_share: of its answers that are labelled, as far as labels come."""
 
     error_share: float = 0.0
     latency_ms: float = 5.0
     golden: bool = True
     starts: bool = True
+    wrong_share: float = 0.0
 
 
 @dataclass
@@ -73,11 +77,22 @@ class World:
     begun: list[str] = field(default_factory=list)
     lost: int = 0
     ports: int = 20_000
+    followed: tuple[Interest, ...] = ()
+    arrived: list[Label | Pairs] = field(default_factory=list)
+    matching: float = 0.5
+    labelled: float = 0.0
+    late: list[Label] | None = None
+    log: list[Answers] = field(default_factory=list)
+    owed: dict[tuple[object, ...], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.journal = SqliteJournal(self.folder / "journal.db")
         self.effects = Effects(
-            platform=Replicas(self), router=Routes(self), sources=Trees(self), prober=Proofs(self)
+            platform=Replicas(self),
+            router=Routes(self),
+            sources=Trees(self),
+            prober=Proofs(self),
+            labels=Labels(self),
         )
         self.draft: Draft | None = None
         self.view: View | None = None
@@ -123,19 +138,89 @@ class World:
         """Who gets which share of the requests, as the router serves it."""
         if self.confirmed is None:
             return {}
-        return {p.revision: p.share for route in self.confirmed.routes for p in route.split if p.share}
+        shares: dict[RevisionId, int] = {}
+        for part in self.confirmed.routes[0].split if self.confirmed.routes else ():
+            shares[part.revision] = shares.get(part.revision, 0) + part.share
+        return {revision: share for revision, share in shares.items() if share}
+
+    def arms(self) -> set[tuple[RevisionId, Arm]]:
+        """Every arm that the router gives requests to."""
+        routes = self.confirmed.routes if self.confirmed else ()
+        return {(p.revision, p.arm) for route in routes for p in route.split if p.share}
 
     def _serve(self, seconds: float) -> None:
-        for revision, share in self.split().items():
-            count = round(self.rate * seconds * share / FULL)
-            ready = [
-                r for r in self.there.values() if r.id.revision == revision and r.state is ReplicaState.READY
-            ]
-            if not ready:
-                self.lost += count
+        """Requests of the first route that matches them; `matching` is the part of them that another one is before."""
+        left = self.rate * seconds
+        for route in self.confirmed.routes if self.confirmed else ():
+            here = left if route.match == EVERY else left * self.matching
+            left -= here
+            for part in route.split:
+                self._answer(route, part.revision, part.arm, here * part.share / FULL, mirrored=False)
+            for mirror in route.mirrors:
+                self._answer(route, mirror.revision, Arm.MAIN, here * mirror.share / FULL, mirrored=True)
+
+    def _answer(
+        self, route: Route, revision: RevisionId, arm: Arm, requests: float, *, mirrored: bool
+    ) -> None:
+        character = self.characters[revision]
+        count = self._whole(("requests", revision, arm, mirrored), requests)
+        errors = min(count, self._whole(("errors", revision, arm, mirrored), count * character.error_share))
+        share = 0
+        if route.draw is not None and not route.draw.frozen:
+            share = sum(part.share for part in route.split if part.revision == route.draw.green)
+        if not mirrored:
+            self.lost += 0 if self._can_answer(revision, arm) else count
             total = self.answered.setdefault(revision, [0, 0])
             total[0] += count
-            total[1] += round(count * self.characters[revision].error_share)
+            total[1] += errors
+            self._label(revision, share, count)
+        if route.draw is not None and count:
+            took = ((bucket(1000 * character.latency_ms), count - errors),) if count > errors else ()
+            self.log.append(
+                Answers(
+                    at_s=int(self.at),
+                    revision=revision,
+                    arm=arm,
+                    share=share,
+                    mirrored=mirrored,
+                    requests=count,
+                    errors=errors,
+                    failed=errors,
+                    durations=took,
+                )
+            )
+
+    def _label(self, revision: RevisionId, share: int, count: int) -> None:
+        labelled = self._whole(("labels", revision), count * self.labelled)
+        wrong = self._whole(("wrong", revision), labelled * self.characters[revision].wrong_share)
+        found = [
+            Label(at_s=int(self.at), revision=revision, share=share, wrong=place < wrong)
+            for place in range(labelled)
+        ]
+        if self.late is None:
+            self.arrived += found
+        else:
+            self.late += found
+
+    def label_what_was_answered(self) -> None:
+        """Labels that were kept back come now."""
+        assert self.late is not None
+        self.arrived += [replace(label, at_s=int(self.at)) for label in self.late]
+        self.late = None
+
+    def _whole(self, what: tuple[object, ...], number: float) -> int:
+        """A whole number now; what is left of it comes later, so that nothing is ever lost to rounding."""
+        owed = self.owed.get(what, 0.0) + number
+        self.owed[what] = owed - int(owed + 1e-9)
+        return int(owed + 1e-9)
+
+    def _can_answer(self, revision: RevisionId, arm: Arm) -> bool:
+        return any(
+            one.state is ReplicaState.READY
+            and one.id.revision == revision
+            and (one.id.index >= CONTROL_FROM) == (arm is Arm.CONTROL)
+            for one in self.there.values()
+        )
 
     def _follow(self) -> None:
         """What was begun comes to pass before the next tick."""
@@ -195,7 +280,8 @@ class Replicas:
             if world.pending
             else set()
         )
-        if one.state is ReplicaState.READY and replica.revision in set(routed) | asked:
+        control = replica.index >= CONTROL_FROM
+        if one.state is ReplicaState.READY and replica.revision in set(routed) | asked and not control:
             others = [
                 r for r in world.there.values() if r.id.revision == replica.revision and r.id != replica
             ]
@@ -218,7 +304,13 @@ class Routes:
         world = self.world
         routed = set(world.split())
         idle = {one.address: one for one in world.there.values() if one.address}
-        idle = {address: one for address, one in idle.items() if one.id.revision not in routed}
+        arms = world.arms()
+        idle = {
+            address: one
+            for address, one in idle.items()
+            if one.id.revision not in routed
+            or (one.id.index >= CONTROL_FROM and (one.id.revision, Arm.CONTROL) not in arms)
+        }
         world.unrouted = {address: world.unrouted.get(address, world.at) for address in idle}
         facts = RouteFacts(
             confirmed=None if world.hidden else world.confirmed,
@@ -242,7 +334,13 @@ class Routes:
             latency = tuple((bound, done - failed if slow <= bound else 0) for bound in (10.0, 100.0, 1e4))
             counts.append(Counts(revision=revision, requests=done, errors=failed, latency=latency))
         to = tuple((revision, f"{n[0]},{n[1]}") for revision, n in sorted(world.answered.items()))
-        return Known(value=Samples(cursor_from=since, cursor_to=to, counts=tuple(counts)), taken_at=world.at)
+        samples = Samples(
+            cursor_from=since,
+            cursor_to=(*to, ("log", str(len(world.log)))),
+            counts=tuple(counts),
+            answers=tuple(world.log[int(before.get("log", len(world.log))) :]),
+        )
+        return Known(value=samples, taken_at=world.at)
 
     def set(self, wanted: Wanted) -> None:
         world = self.world
@@ -307,3 +405,32 @@ class Proofs:
 
     def forget(self, service: ServiceKey) -> None:
         self.world.proof = None
+
+
+class Labels:
+    """`arrived` is what came to be known, in its order; a position is a number of these."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def samples(self, service: ServiceKey, since: Cursor, interest: Interest) -> Known[Samples] | Unknown:
+        arrived = self.world.arrived
+        assert interest in self.world.followed, "labels for a release that nobody said is of interest"
+        fresh = arrived[int(dict(since).get("labels", "0")) :]
+        told = Samples(
+            cursor_from=since,
+            cursor_to=(("labels", str(len(arrived))),),
+            counts=(),
+            labels=tuple(one for one in fresh if isinstance(one, Label)),
+            pairs=tuple(one for one in fresh if isinstance(one, Pairs)),
+        )
+        return Known(value=told, taken_at=self.world.at)
+
+    def heard(self, service: ServiceKey) -> Heard | None:
+        return Heard(accepted=len(self.world.arrived)) if self.world.arrived else None
+
+    def follow(self, service: ServiceKey, interests: tuple[Interest, ...]) -> None:
+        self.world.followed = interests
+
+    def post(self, service: ServiceKey, feedback: Sequence[Feedback]) -> Received:
+        raise AssertionError("doors do this, and there are none in this world")

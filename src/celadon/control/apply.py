@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
-from celadon.control.ports import Platform, Prober, Router, Sources
+from celadon.control.ports import Labels, Platform, Prober, Router, Sources
 from celadon.domain.action import (
     Action,
     DropRoutes,
@@ -30,6 +30,7 @@ class Effects:
     router: Router
     sources: Sources
     prober: Prober
+    labels: Labels
 
     def begin(self, service: ServiceKey, action: Action, memory: Memory, facts: Facts) -> None:
         """Begin one action. Everything it needs is in the recorded memory and the facts it was derived from."""

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 from celadon.domain.command import Asked, Command
-from celadon.domain.compare import Compare
 from celadon.domain.facts import Known, ProofFact, ReplicaFact, RouteFacts, SourceFact, Unknown
-from celadon.domain.feedback import Feedback, Received
+from celadon.domain.feedback import Feedback, Heard, Interest, Received
 from celadon.domain.goal import Wanted
 from celadon.domain.launch import Launch
 from celadon.domain.memory import Memory
@@ -68,10 +67,14 @@ class Prober(Protocol):
 
 
 class Labels(Protocol):
-    """What comes to be known of answers later: labels and scores that the owner posts, predictions that were logged."""
+    """What comes to be known of answers later: labels and scores that the owner posts, predictions that were logged.
 
-    def samples(self, service: ServiceKey, since: Cursor) -> Known[Samples] | Unknown: ...
-    def follow(self, service: ServiceKey, compare: Compare | None) -> None: ...
+    What is of no interest to any release is not kept. `post` alone waits for the disk, so call it in a thread.
+    """
+
+    def samples(self, service: ServiceKey, since: Cursor, interest: Interest) -> Known[Samples] | Unknown: ...
+    def heard(self, service: ServiceKey) -> Heard | None: ...
+    def follow(self, service: ServiceKey, interests: tuple[Interest, ...]) -> None: ...
     def post(self, service: ServiceKey, feedback: Sequence[Feedback]) -> Received: ...
 
 

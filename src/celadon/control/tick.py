@@ -6,12 +6,13 @@ from celadon.control.apply import Effects
 from celadon.control.ports import Journal
 from celadon.control.reconcile import reconcile
 from celadon.control.view import View
-from celadon.domain.facts import Facts, Now, ReplicaState
+from celadon.domain.facts import NO_LABELS, Facts, Known, Now, ReplicaState, Unknown
+from celadon.domain.feedback import Interest
 from celadon.domain.memory import Memory, Probation
 from celadon.domain.names import ServiceKey
 from celadon.domain.reason import Code, Reason, because
 from celadon.domain.release import Release
-from celadon.domain.samples import Evidence
+from celadon.domain.samples import Evidence, Samples
 from celadon.domain.verdict import Judged
 from celadon.judge.tallies import Sides
 from celadon.judge.watch import judge, judge_late

@@ -12,6 +12,7 @@ from celadon.control.engine import Engine
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import Fault
 from celadon.observe.golden import GoldenProber
+from celadon.observe.labels import SqliteLabels
 from celadon.platform.process import ProcessPlatform
 from celadon.store.fold import next_epoch
 from celadon.store.journal import SqliteJournal
@@ -33,6 +34,7 @@ class Daemon:
     models: ModelStore
     platform: ProcessPlatform
     router: EnvoyRouter
+    labels: SqliteLabels
 
 
 @asynccontextmanager
@@ -61,12 +63,15 @@ async def daemon(home: Path) -> AsyncIterator[Daemon]:
         platform = ProcessPlatform(home, wake, time.time)
         await platform.open()
         stack.push_async_callback(platform.close)
-        router = EnvoyRouter(home / "envoy", wake)
+        labels = SqliteLabels(home)
+        labels.start()
+        stack.push_async_callback(labels.close)
+        router = EnvoyRouter(home / "envoy", wake, routed=labels.routed)
         await router.start()
         stack.push_async_callback(router.close, stop_proxy=False)
         prober = GoldenProber(wake)
         stack.push_async_callback(prober.close)
-        effects = Effects(platform=platform, router=router, sources=models, prober=prober)
+        effects = Effects(platform=platform, router=router, sources=models, prober=prober, labels=labels)
         engine = Engine(journal, effects)
         engines.append(engine)
         engine.start(next_epoch(0, time.time()))
@@ -74,7 +79,13 @@ async def daemon(home: Path) -> AsyncIterator[Daemon]:
         tidying = asyncio.get_running_loop().create_task(_tidy(engine, models), name="tidy")
         stack.callback(tidying.cancel)
         yield Daemon(
-            home=home, engine=engine, journal=journal, models=models, platform=platform, router=router
+            home=home,
+            engine=engine,
+            journal=journal,
+            models=models,
+            platform=platform,
+            router=router,
+            labels=labels,
         )
 
 

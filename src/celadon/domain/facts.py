@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from celadon.domain.feedback import Heard
 from celadon.domain.goal import Wanted
 from celadon.domain.golden import Mismatch
 from celadon.domain.names import CONTROL_FROM, Address, Digest, ReplicaId, RevisionId
@@ -155,7 +156,11 @@ NO_LABELS = Unknown(why="no labels are read")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Everything one tick decides on. samples: what the router counted; labels: what came to be known of answers."""
+    """Everything one tick decides on.
+
+    samples: what the router counted. labels: what came to be known of the moving release's answers; probation_labels:
+    of those of the release on probation. heard: what became of feedback.
+    """
 
     at: float
     replicas: Known[tuple[ReplicaFact, ...]] | Unknown
@@ -164,6 +169,8 @@ class Facts:
     sources: Mapping[Digest, SourceFact] = field(default_factory=dict)
     proof: ProofFact | None = None
     labels: Known[Samples] | Unknown = NO_LABELS
+    probation_labels: Known[Samples] | Unknown = NO_LABELS
+    heard: Heard | None = None
 
     def of(self, revision: RevisionId) -> tuple[ReplicaFact, ...]:
         """The known replicas of one revision's main arm, by index."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from celadon.domain.compare import Compare
 from celadon.domain.goal import Arm
 from celadon.domain.names import RevisionId
 
@@ -22,11 +23,33 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """What became of feedback. waiting: its request is not known yet, and counts once it is; twice: it was there."""
+    """What became of feedback. waiting: its request or its prediction is not known yet, and counts once it is.
+
+    twice: something was told of this request before, and that stays. unneeded: nothing is compared that it could tell of.
+    """
 
     accepted: int = 0
     waiting: int = 0
     twice: int = 0
+    unneeded: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What became of all feedback on a service. waiting: now; the others since its first release that compared.
+
+    late: came when it could not be used any more. unusable: says what was right of an answer that names no class.
+    unjoined: waited for a request or prediction that never came. forgotten: requests, given up before their time
+    since there were too many.
+    """
+
+    accepted: int = 0
+    waiting: int = 0
+    twice: int = 0
+    late: int = 0
+    unusable: int = 0
+    unjoined: int = 0
+    forgotten: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +62,17 @@ class Routed:
     arm: Arm = Arm.MAIN
     share: int
     group: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interest:
+    """What one release wants to come to know later.
+
+    blue: whose answers copies are compared with. began_at: wall time; answers given earlier were drawn by another
+    release. ended_at: the same for later ones, None while it goes on.
+    """
+
+    compare: Compare
+    blue: RevisionId
+    began_at: float
+    ended_at: float | None = None

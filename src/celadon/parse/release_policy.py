@@ -160,6 +160,10 @@ def _compare(given: shape.Release, strategy: Strategy, sticky: Sticky | None) ->
         return None
     judge = given.judge or shape.Judge()
     answers = judge.answers or (shape.Copies() if mirrors(strategy) else None)
+    alpha_fine = judge.false_promotion_percent / 100
+    if given.exposure is not None:
+        # Half of what the confidence leaves is for a green beyond its margin that is promoted all the same.
+        alpha_fine = min(alpha_fine, round((1 - given.exposure.confidence) / 2, 9))
     return Compare(
         errors=Margin(ratio_max=judge.errors.max_ratio, extra_max=judge.errors.extra_percent / 100),
         latency=_latency(judge.latency),
@@ -169,7 +173,7 @@ def _compare(given: shape.Release, strategy: Strategy, sticky: Sticky | None) ->
         groups=_groups(judge.groups),
         units=Units.REQUESTS if sticky is None else Units.KEYED,
         alpha_harm=judge.false_rollback_percent / 100,
-        alpha_fine=judge.false_promotion_percent / 100,
+        alpha_fine=alpha_fine,
         rest_s=float(judge.freeze_seconds),
         freeze_mirror=parts(judge.freeze_mirror_percent),
     )

@@ -8,6 +8,7 @@ from celadon.domain.evidence import Bet, Stakes
 
 LARGEST = 1e290
 EXPONENT = 600.0
+NOTHING = (0.0, 0.0, 0.0, 0.0)
 
 Gains = Callable[[tuple[int, ...]], tuple[tuple[float, ...], ...]]
 """From the counts of all closed windows: for each alternative, nats per count of the open one."""
@@ -110,10 +111,12 @@ def differing(most: float, cap: float = 3.0) -> Bets:
     """Counts (green's pairs that differ, its others, blue's that differ from itself, its others).
 
     Green differs in more than `most` of its pairs, beyond the share in which blue was seen to differ from itself in
-    earlier windows, two standard errors more of it.
+    earlier windows, two standard errors more of it. In the first window nothing is staked.
     """
 
     def gains(past: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
+        if not any(past):
+            return (NOTHING,) * 4
         limit = min(most + _noise(past, 2.0), 0.9)
         higher = (min(limit * more, (1 + limit) / 2) for more in (1.25, 1.5, 2, 4))
         return tuple(_toward(one, limit) for one in higher)
@@ -125,8 +128,11 @@ def alike(most: float, cap: float = 3.0) -> Bets:
     """The same counts, and the bet that green differs in less than that, two standard errors less of it."""
 
     def gains(past: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
-        limit = min(most + _noise(past, -2.0), 0.9)
-        return tuple(_toward(limit * part, limit) for part in (0.1, 0.4, 0.7))
+        if not any(past):
+            return (NOTHING,) * 3
+        noise = _noise(past, -2.0)
+        limit, room = min(most + noise, 0.9), min(most, 0.9 - noise)
+        return tuple(_toward(limit - room * part, limit) for part in (0.9, 0.6, 0.3))
 
     return Bets(gains=gains, alternatives=3, kinds=4, cap=cap)
 
@@ -138,7 +144,7 @@ def _noise(past: tuple[int, ...], errors: float) -> float:
     if pairs == 0:
         return 0.0
     share = (differ + 0.5) / (pairs + 1)
-    return max(share + errors * math.sqrt(share * (1 - share) / pairs), 0.0)
+    return min(max(share + errors * math.sqrt(share * (1 - share) / pairs), 0.0), 0.8)
 
 
 def _toward(supposed: float, limit: float) -> tuple[float, float, float, float]:

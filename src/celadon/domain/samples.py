@@ -34,10 +34,12 @@ class Counts:
 class Answers:
     """Answers that one arm of one revision gave in one second, to requests drawn while green had `share`.
 
-    at_s: whole seconds on the clock of the source. requests, errors: as in `Counts`, but of units where the draw is
-    sticky by a key: a unit counts once, and once more when it first meets an error. durations: of answers that were no errors, request
-    by request. failed: requests that were errors, request by request. group: value of the header that tells groups
-    apart. mirrored: copies, whose answers no caller saw; their share is what fits the numbers of copies and of originals.
+    at_s: whole seconds on the clock of the source, never falling. requests, errors: as in `Counts`, but of units where
+    the draw is sticky by a key: a unit counts once, and its error once, when it first meets one. durations: of answers
+    that were no errors, request by request. failed: requests that were errors, request by request. group: value of the
+    header that tells groups apart. mirrored: green's answers to copies, which no caller saw, and blue's to the requests that
+    were copied; their share is what fits the numbers of both. first_durations, first_failed: those of each unit's first
+    request alone, where units have keys: who comes back is slow again, or fails again, and that was not drawn anew.
     """
 
     at_s: int
@@ -50,8 +52,8 @@ class Answers:
     errors: int = 0
     durations: Buckets = ()
     failed: int = 0
-    mirror: int = 0
-    units: int = 0
+    first_durations: Buckets = ()
+    first_failed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

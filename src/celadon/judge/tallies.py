@@ -61,11 +61,6 @@ def equal_load(sides: Sides, share: int, *, control: bool) -> bool:
     return abs(share * others / (sides.green_ready * rest) - 1) <= ALIKE
 
 
-def share_of_copies(share: int, mirror: int) -> int:
-    """Green's part, out of 10,000, of all copies and of those requests that blue answered."""
-    return round(FULL * mirror / (mirror + FULL - share)) if mirror else 0
-
-
 class Rows:
     """Tallies under construction, by metric and share."""
 
@@ -96,11 +91,21 @@ def seconds(
 
     What is older than the clock's last second counts in that one.
     """
-    for at_s, group in groupby(sorted(answers, key=_at), key=_at):
+    for at_s, group in groupby(sorted((a for a in answers if not a.mirrored), key=_at), key=_at):
         here = list(group)
         clock, steady = _paced(clock, here, max(at_s, clock.last_s))
         second, strangers = _second(clock.last_s, here, of, sides, steady)
         yield clock, second, strangers
+
+
+def copied(answers: Iterable[Answers], of: Setup, sides: Sides) -> Iterator[Second]:
+    """Green's answers to copies beside blue's to their originals. They come on a clock of their own."""
+    mine = (a for a in answers if a.mirrored and a.revision in (sides.blue, sides.green))
+    for at_s, group in groupby(sorted(mine, key=_at) if of.copies else (), key=_at):
+        rows = Rows()
+        for one in group:
+            rows.add(COPIES, one.share, one.requests, one.errors, green=one.revision == sides.green)
+        yield Second(at_s=at_s, tallies=rows.tallies(), drawn=())
 
 
 def _at(answers: Answers) -> int:
@@ -112,15 +117,14 @@ def _paced(clock: Clock, here: list[Answers], at_s: int) -> tuple[Clock, int]:
 
     That is the share of all answers for some time up to the second before, whatever this one brings.
     """
-    shares = [one.share for one in here if not one.mirrored]
-    if at_s > clock.second and shares:
+    shares = [one.share for one in here]
+    if at_s > clock.second:
         if clock.low != clock.high:
             clock = replace(clock, steady=-1, since_s=clock.second + 1)
         elif clock.low != clock.steady:
             clock = replace(clock, steady=clock.low, since_s=clock.second)
         clock = replace(clock, second=at_s, low=shares[0], high=shares[0])
-    if shares:
-        clock = replace(clock, low=min(clock.low, *shares), high=max(clock.high, *shares))
+    clock = replace(clock, low=min(clock.low, *shares), high=max(clock.high, *shares))
     warm = clock.steady >= 0 and at_s >= clock.since_s + WARM_UP_S
     return replace(clock, last_s=at_s), clock.steady if warm else -1
 
@@ -132,17 +136,12 @@ def _second(at_s: int, here: list[Answers], of: Setup, sides: Sides, steady: int
         green = one.revision == sides.green
         if not green and one.revision != sides.blue:
             strangers += one.requests
-        elif one.mirrored:
-            if green and of.copies and one.mirror:
-                share = share_of_copies(one.share, one.mirror)
-                rows.add(COPIES, share, one.requests, one.errors, green=True)
         else:
             _live(rows, one, of, green=green)
             if of.limits:
                 _limited(limits, one, of.limits.slow_bucket, green=green)
     swaps = _swaps(here, of, sides)
     tallies = rows.tallies()
-    drawn = tallies.pop(DRAWN, ()) if of.compare.units is not Units.REQUESTS else None
     placebo = tallies.pop(PLACEBO, ())
     durations = _durations(here, of, sides, steady) if of.compare.latency else None
     return (
@@ -151,14 +150,13 @@ def _second(at_s: int, here: list[Answers], of: Setup, sides: Sides, steady: int
             tallies=tallies,
             durations=(durations,) if durations else (),
             placebo=placebo,
-            drawn=drawn,
+            drawn=() if of.compare.units is Units.UNSEEN else None,
             counts={**{name: tuple(pair) for name, pair in limits.items()}, **swaps},
         ),
         strangers,
     )
 
 
-DRAWN = "drawn"
 PLACEBO = "placebo"
 
 
@@ -167,12 +165,8 @@ def _live(rows: Rows, one: Answers, of: Setup, *, green: bool) -> None:
     rows.add(ERRORS, one.share, one.requests, one.errors, green=green)
     if one.group in of.groups:
         rows.add(of_group(ERRORS, one.group), one.share, one.requests, one.errors, green=green)
-    if of.compare.units is Units.KEYED:
-        rows.add(DRAWN, one.share, one.units, 0, green=green)
     if green or one.share >= FULL:
         return
-    if of.copies and one.mirror:
-        rows.add(COPIES, share_of_copies(one.share, one.mirror), one.requests, one.errors, green=False)
     if of.control and of.compare.units is not Units.UNSEEN:
         part = round(FULL * one.share / (FULL - one.share))
         if 0 < part < FULL:
@@ -201,7 +195,7 @@ def _swaps(here: list[Answers], of: Setup, sides: Sides) -> dict[str, tuple[int,
     found: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for one in here:
         green, control = one.revision == sides.green, one.arm is Arm.CONTROL
-        if one.mirrored or not (green or (control and one.revision == sides.blue)):
+        if not (green or (control and one.revision == sides.blue)):
             continue
         for name in (ERRORS, *((of_group(ERRORS, one.group),) if one.group in of.groups else ())):
             found[name][0 if green else 1] += one.errors
@@ -213,24 +207,26 @@ def _durations(here: list[Answers], of: Setup, sides: Sides, steady: int) -> Dur
     if not equal_load(sides, steady, control=of.control):
         return None
     arm = Arm.CONTROL if of.control else Arm.MAIN
-    kept = [one for one in here if not one.mirrored and one.share == steady]
+    kept = [one for one in here if one.share == steady]
     greens = [one for one in kept if one.revision == sides.green]
     blues = [one for one in kept if one.revision == sides.blue and one.arm is arm]
     if not greens and not blues:
         return None
+    once = of.compare.units is Units.KEYED
     return Durations(
         share=HALF if of.control else steady,
-        green=summed(greens),
-        blue=summed(blues),
-        green_failed=sum(one.failed for one in greens),
-        blue_failed=sum(one.failed for one in blues),
+        green=summed(greens, once=once),
+        blue=summed(blues, once=once),
+        green_failed=sum(one.first_failed if once else one.failed for one in greens),
+        blue_failed=sum(one.first_failed if once else one.failed for one in blues),
     )
 
 
-def summed(answers: list[Answers]) -> Buckets:
+def summed(answers: list[Answers], *, once: bool = False) -> Buckets:
+    """How long all of these took. once: only the first request of each unit, as it was units that were drawn."""
     total: dict[int, int] = defaultdict(int)
     for one in answers:
-        for number, count in one.durations:
+        for number, count in one.first_durations if once else one.durations:
             total[number] += count
     return tuple(sorted(total.items()))
 

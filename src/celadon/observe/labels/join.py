@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from celadon.domain.compare import Compare
 from celadon.domain.feedback import Feedback, Interest, Received, Routed
 from celadon.domain.names import RevisionId
 from celadon.observe.labels.answer import Answer, Likeness, Said, kept, likeness, shown, written
@@ -21,6 +22,8 @@ CLASSES_MAX = 200
 
 OTHER = "(other)"
 TOLERANCE = 1e-3
+DAY_S = 86_400.0
+"""How long scores are waited for where there are no labels to say it."""
 
 
 class Kind(IntEnum):
@@ -59,9 +62,15 @@ class Wish:
         return next((pairs.tolerance if pairs else TOLERANCE for pairs in of), None)
 
     def mature_s(self) -> float:
-        """For how long labels are waited for."""
-        lags = [one.compare.labels.mature_s for one in self.interests if one.compare.labels]
-        return max([*lags, *(86_400.0 for one in self.interests if one.compare.score)], default=0.0)
+        """For how long labels and scores are waited for."""
+        return max((mature_s(one.compare) for one in self.interests), default=0.0)
+
+
+def mature_s(compare: Compare) -> float:
+    """For how long one release waits for labels and scores."""
+    if compare.labels:
+        return compare.labels.mature_s
+    return DAY_S if compare.score else 0.0
 
 
 @dataclass(slots=True)

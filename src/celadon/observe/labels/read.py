@@ -8,7 +8,7 @@ from celadon.domain.compare import LabelMargin
 from celadon.domain.feedback import Interest
 from celadon.domain.names import RevisionId
 from celadon.domain.samples import Cursor, Label, Pairs, Samples
-from celadon.observe.labels.join import Kind
+from celadon.observe.labels.join import Kind, mature_s
 
 SOURCE = "labels"
 
@@ -70,7 +70,7 @@ def _label(at_s: int, body: list[object], interest: Interest) -> Label | None:
     assert isinstance(answered_s, int)
     assert isinstance(share, int)
     asked = interest.compare.labels
-    if not _within(answered_s, interest) or (asked and posted_s - answered_s > asked.mature_s):
+    if not _within(answered_s, interest) or posted_s - answered_s > mature_s(interest.compare):
         return None
     return Label(
         at_s=at_s,

@@ -33,7 +33,7 @@ def files(folder: Path, service: ServiceKey) -> Iterator[tuple[Path, RevisionId]
 
 def end(path: Path) -> Place | None:
     """Behind everything that is there now; None for a file that can not be read."""
-    with _opened(path) as file:
+    with _Opened(path) as file:
         return Place(file.inode, file.size) if file else None
 
 
@@ -42,12 +42,12 @@ def read_on(path: Path, place: Place | None) -> tuple[list[bytes], Place | None,
 
     place None: at the very beginning. A file that was rotated meanwhile is read to its end first.
     """
-    with _opened(path) as now:
+    with _Opened(path) as now:
         if now is None:
             return [], place, False
         if place is not None and place.inode == now.inode:
             return _lines(now, place.offset if place.offset <= now.size else 0)
-        with _opened(path.with_name(f"{path.name}.1")) as old:
+        with _Opened(path.with_name(f"{path.name}.1")) as old:
             if old is not None:
                 start = place.offset if place is not None and place.inode == old.inode else 0
                 lines, there, _ = _lines(old, start)
@@ -57,7 +57,7 @@ def read_on(path: Path, place: Place | None) -> tuple[list[bytes], Place | None,
 
 
 @dataclass(slots=True)
-class _opened:  # noqa: N801 -- read as a verb
+class _Opened:
     """An open file, or None where there is none that may be read: links and pipes are nobody's log."""
 
     path: Path
@@ -65,7 +65,7 @@ class _opened:  # noqa: N801 -- read as a verb
     inode: int = 0
     size: int = 0
 
-    def __enter__(self) -> "_opened | None":
+    def __enter__(self) -> "_Opened | None":
         with suppress(OSError):
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
             self.descriptor = os.open(self.path, flags)
@@ -79,7 +79,7 @@ class _opened:  # noqa: N801 -- read as a verb
             os.close(self.descriptor)
 
 
-def _lines(file: _opened, offset: int) -> tuple[list[bytes], Place, bool]:
+def _lines(file: _Opened, offset: int) -> tuple[list[bytes], Place, bool]:
     text = os.pread(file.descriptor, CHUNK, offset)
     whole, newline, rest = text.rpartition(b"\n")
     taken = len(whole) + len(newline)

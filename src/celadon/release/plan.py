@@ -15,6 +15,7 @@ from celadon.domain.spec import (
     Shadow,
     Step,
 )
+from celadon.judge.exposure import steps
 
 EVIDENCE_DWELL_S = 10.0
 """A stage that ends by evidence lasts one window of the judge at least, so that no single bad or good moment ends it."""
@@ -90,11 +91,15 @@ def _compared(policy: ReleasePolicy, plan: Plan) -> Plan:
 
 
 def _stages(policy: ReleasePolicy) -> tuple[Stage, ...]:
+    if policy.exposure is not None:
+        derived = steps(policy)
+        assert derived, "a budget that no share can keep is refused when it is read"
+        return _ramp(policy, derived, Advance.TIME)
     match policy.strategy:
         case BlueGreen():
             return (_full(policy),)
-        case Ramp(steps=steps, advance=advance):
-            return _ramp(policy, steps, advance)
+        case Ramp(steps=written, advance=advance):
+            return _ramp(policy, written, advance)
         case AbTest(share=share, test_s=test_s, then=then):
             proof = _level(policy.compare) if then is Ends.PROMOTED else 0.0
             tested = _stage(policy, Step(share=share, dwell_s=test_s), proof)
@@ -104,15 +109,15 @@ def _stages(policy: ReleasePolicy) -> tuple[Stage, ...]:
             return (replace(shadow, mirrored_max=most),)
 
 
-def _ramp(policy: ReleasePolicy, steps: tuple[Step, ...], advance: Advance) -> tuple[Stage, ...]:
+def _ramp(policy: ReleasePolicy, written: tuple[Step, ...], advance: Advance) -> tuple[Stage, ...]:
     """What was proved before the last step is proved for good: afterwards nothing is left to compare green with.
 
     By evidence the money on a fine green has to grow alike, as a factor, from step to step up to that proof.
     """
-    before = sum(step.share == 0 for step in steps)
-    compared = sum(0 < step.share < FULL for step in steps)
+    before = sum(step.share == 0 for step in written)
+    compared = sum(0 < step.share < FULL for step in written)
     level, stages = _level(policy.compare), []
-    for number, step in enumerate(steps, 1 - before):
+    for number, step in enumerate(written, 1 - before):
         if not 0 < step.share < FULL:
             stages.append(_stage(policy, step, 0.0))
         elif advance is Advance.EVIDENCE:
@@ -120,7 +125,7 @@ def _ramp(policy: ReleasePolicy, steps: tuple[Step, ...], advance: Advance) -> t
             stages.append(_stage(policy, slow, _grown(level, number / compared)))
         else:
             stages.append(_stage(policy, step, level if number == compared else 0.0))
-    return tuple(stages) if steps[-1].share == FULL else (*stages, _full(policy))
+    return tuple(stages) if written[-1].share == FULL else (*stages, _full(policy))
 
 
 def _level(compare: Compare | None) -> float:

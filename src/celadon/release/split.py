@@ -8,6 +8,7 @@ from celadon.domain.memory import Memory
 from celadon.domain.names import RevisionId
 from celadon.domain.plan import FULL, Stage
 from celadon.domain.release import Phase, Release
+from celadon.domain.spec import Ends
 from celadon.release.stage import blue_holds, green_share, in_force
 
 NOISE_OF_MIRROR = 10
@@ -54,7 +55,7 @@ def _staged(
     share = 0 if frozen else stage.share
     control = share if _control_serves(memory, release, blue, share, facts) else 0
     drawn = Route(
-        match=EVERY if stage.share == FULL else plan.match,
+        match=EVERY if stage.share == FULL and plan.ends is Ends.PROMOTED else plan.match,
         split=_split(blue, release.green, share, control),
         mirrors=_mirrors(release, blue, stage, frozen=frozen),
         draw=_draw(release, number, frozen=frozen),
@@ -93,6 +94,7 @@ def _draw(release: Release, number: int, *, frozen: bool) -> Draw | None:
     plan, stage = release.plan, release.plan.stages[number]
     if stage.guard is None or (stage.share == FULL and plan.compare is None and plan.sticky is None):
         return None
+    groups = plan.compare.groups if plan.compare else None
     return Draw(
         green=release.green,
         salt=release.id,
@@ -100,7 +102,8 @@ def _draw(release: Release, number: int, *, frozen: bool) -> Draw | None:
         stage=number,
         shares=tuple(one.share for one in plan.stages[: number + 1]),
         frozen=frozen,
-        group=plan.compare.groups.header if plan.compare and plan.compare.groups else "",
+        group=groups.header if groups else "",
+        groups=groups.values if groups else (),
     )
 
 

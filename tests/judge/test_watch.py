@@ -235,12 +235,11 @@ def test_beside_a_control_their_windows_are_exchanged_and_prove_harm_but_never_f
 
 
 def test_the_split_of_units_is_judged_by_units_and_not_by_their_errors() -> None:
-    watched = Watched(release(Compare(units=Units.KEYED)))
+    watched = Watched(release(Compare(units=Units.KEYED), stage(2500)))
     for at_s in range(BEGAN_S + 1, BEGAN_S + 400):
-        keyed = [
-            replace(one, units=one.requests - one.errors) for one in answers(at_s, 2500, (50, 25), (75, 0))
-        ]
-        watched.hear(keyed)
+        met = [replace(one, units=one.requests) for one in answers(at_s, 2500, (25, 0), (75, 0))]
+        failed_later = replace(answers(at_s, 2500, (1, 1), (0, 0))[0], requests=0)
+        watched.hear([*met, failed_later])
     assert isinstance(watched.verdict, Harm)
 
 
@@ -342,12 +341,11 @@ def suspected(compare: Compare) -> Watched:
     return watched
 
 
-def copied(watched: Watched, seconds: int, errors: int, mirror: int = 3000, share: int = 0) -> Watched:
+def copied(watched: Watched, seconds: int, errors: int) -> Watched:
+    """Blue has every request, and green copies of three in ten."""
     for at_s in range(watched.seconds + 1, watched.seconds + 1 + seconds):
-        copies = Answers(
-            at_s=at_s, revision=GREEN, share=share, mirrored=True, mirror=mirror, requests=30, errors=errors
-        )
-        watched.hear([copies, *answers(at_s, share, (0, 0), (100, 0), mirror=mirror)])
+        copies = answers(at_s, 0, (30, errors), (0, 0), mirrored=True, mirror=3000)
+        watched.hear([*copies, *answers(at_s, 0, (0, 0), (100, 0), mirror=3000)])
     return watched
 
 

@@ -37,9 +37,10 @@ class Answers:
     at_s: whole seconds on the clock of the source, never falling. requests, errors: as in `Counts`, but of units where
     the draw is sticky by a key: a unit counts once, and its error once, when it first meets one. durations: of answers
     that were no errors, request by request. failed: requests that were errors, request by request. group: value of the
-    header that tells groups apart. mirrored: green's answers to copies, which no caller saw, and blue's to the requests that
-    were copied; their share is what fits the numbers of both. first_durations, first_failed: those of each unit's first
-    request alone, where units have keys: who comes back is slow again, or fails again, and that was not drawn anew.
+    header that tells groups apart. mirrored: green's answers to copies, which no caller saw. mirror: part of 10,000 of
+    the requests that green got as copies when these were routed, the same for originals and their copies. units: units
+    met for the first time, where the draw is sticky by a key: what the split is judged by. first_durations, first_failed:
+    those of each unit's first request alone: who comes back is slow again, or fails again, and that was not drawn anew.
     """
 
     at_s: int
@@ -52,6 +53,8 @@ class Answers:
     errors: int = 0
     durations: Buckets = ()
     failed: int = 0
+    mirror: int = 0
+    units: int = 0
     first_durations: Buckets = ()
     first_failed: int = 0
 

@@ -61,6 +61,11 @@ def equal_load(sides: Sides, share: int, *, control: bool) -> bool:
     return abs(share * others / (sides.green_ready * rest) - 1) <= ALIKE
 
 
+def share_of_copies(share: int, mirror: int) -> int:
+    """Green's part, out of 10,000, of all copies and of those requests that blue answered itself."""
+    return round(FULL * mirror / (mirror + FULL - share)) if mirror else 0
+
+
 class Rows:
     """Tallies under construction, by metric and share."""
 
@@ -99,12 +104,15 @@ def seconds(
 
 
 def copied(answers: Iterable[Answers], of: Setup, sides: Sides) -> Iterator[Second]:
-    """Green's answers to copies beside blue's to their originals. They come on a clock of their own."""
-    mine = (a for a in answers if a.mirrored and a.revision in (sides.blue, sides.green))
+    """Green's answers to copies; blue's to the originals are among those that callers saw.
+
+    Copies are counted when they are looked at, and so they are on a clock of their own.
+    """
+    mine = (one for one in answers if one.mirrored and one.mirror and one.revision == sides.green)
     for at_s, group in groupby(sorted(mine, key=_at) if of.copies else (), key=_at):
         rows = Rows()
         for one in group:
-            rows.add(COPIES, one.share, one.requests, one.errors, green=one.revision == sides.green)
+            rows.add(COPIES, share_of_copies(one.share, one.mirror), one.requests, one.errors, green=True)
         yield Second(at_s=at_s, tallies=rows.tallies(), drawn=())
 
 
@@ -142,6 +150,7 @@ def _second(at_s: int, here: list[Answers], of: Setup, sides: Sides, steady: int
                 _limited(limits, one, of.limits.slow_bucket, green=green)
     swaps = _swaps(here, of, sides)
     tallies = rows.tallies()
+    drawn = tallies.pop(DRAWN, ()) if of.compare.units is not Units.REQUESTS else None
     placebo = tallies.pop(PLACEBO, ())
     durations = _durations(here, of, sides, steady) if of.compare.latency else None
     return (
@@ -150,13 +159,14 @@ def _second(at_s: int, here: list[Answers], of: Setup, sides: Sides, steady: int
             tallies=tallies,
             durations=(durations,) if durations else (),
             placebo=placebo,
-            drawn=() if of.compare.units is Units.UNSEEN else None,
+            drawn=drawn,
             counts={**{name: tuple(pair) for name, pair in limits.items()}, **swaps},
         ),
         strangers,
     )
 
 
+DRAWN = "drawn"
 PLACEBO = "placebo"
 
 
@@ -165,8 +175,12 @@ def _live(rows: Rows, one: Answers, of: Setup, *, green: bool) -> None:
     rows.add(ERRORS, one.share, one.requests, one.errors, green=green)
     if one.group in of.groups:
         rows.add(of_group(ERRORS, one.group), one.share, one.requests, one.errors, green=green)
+    if of.compare.units is Units.KEYED:
+        rows.add(DRAWN, one.share, one.units, 0, green=green)
     if green or one.share >= FULL:
         return
+    if of.copies and one.mirror:
+        rows.add(COPIES, share_of_copies(one.share, one.mirror), one.requests, one.errors, green=False)
     if of.control and of.compare.units is not Units.UNSEEN:
         part = round(FULL * one.share / (FULL - one.share))
         if 0 < part < FULL:

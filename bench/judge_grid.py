@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from bench.judge_streams import Draws, Whole
+from numpy.typing import NDArray
 
-from celadon.domain.evidence import Tally
+from celadon.domain.evidence import Coin, Tally
 from celadon.judge.bet import not_worse
 from celadon.judge.coin import EventCoin
 from celadon.judge.odds import Rules, boundary
@@ -15,6 +17,7 @@ from celadon.judge.planner import Traffic, harm_forecast
 CHUNK = 128
 RATE_PER_S = 200
 LEVEL = 20.0
+SHIPPED_LEVEL = 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +49,11 @@ def kl(x: float, y: float) -> float:
     return sum(a * math.log(a / b) for a, b in ((x, y), (1 - x, 1 - y)) if a > 0)
 
 
-def harm_bound(cell: Cell) -> float:
+def harm_bound(cell: Cell, level: float = LEVEL) -> float:
     """Green requests below which no test at that level can be on average, blue's share not known."""
     pi, green = cell.share / 10_000, cell.k * cell.base
     pooled = pi * green + (1 - pi) * cell.base
-    return math.log(LEVEL) * pi / (pi * kl(green, pooled) + (1 - pi) * kl(cell.base, pooled))
+    return math.log(level) * pi / (pi * kl(green, pooled) + (1 - pi) * kl(cell.base, pooled))
 
 
 def fine_bound(cell: Cell) -> float:
@@ -60,60 +63,117 @@ def fine_bound(cell: Cell) -> float:
     return math.log(LEVEL) * pi / (pi * kl(cell.base, green) + (1 - pi) * kl(cell.base, blue))
 
 
-def events(draws: np.random.Generator, blue: float, green: float, share: int) -> Iterator[Tally]:
+@dataclass(frozen=True, slots=True)
+class Events:
+    """The next events, each with the calm requests before it: requests, those of green, and which events are green's."""
+
+    requests: Whole
+    green: Whole
+    on_green: NDArray[np.bool_]
+
+    def summed(self, starts: Whole) -> list[tuple[int, int, int, int]]:
+        """For blocks that begin there: requests, green's, green's events, and all events."""
+        parts = (self.requests, self.green, self.on_green.astype(np.int64), np.ones_like(self.requests))
+        columns = [np.add.reduceat(part, starts).tolist() for part in parts]
+        return list(zip(*columns, strict=True))
+
+
+def events(draws: Draws, blue: float, green: float, share: int) -> Iterator[Events]:
     """For ever: the calm requests up to the next event, and that event."""
     pi = share / 10_000
     pooled = pi * green + (1 - pi) * blue
-    calm_share = pi * (1 - green) / (1 - pooled)
     while True:
         calm = draws.geometric(pooled, CHUNK) - 1
-        calm_green = draws.binomial(calm, calm_share)
         on_green = draws.random(CHUNK) < pi * green / pooled
-        for total, of_green, bad in zip(calm.tolist(), calm_green.tolist(), on_green.tolist(), strict=True):
-            yield Tally(share, of_green + bad, int(bad), total - of_green + (not bad), int(not bad))
+        calm_green = draws.binomial(calm, pi * (1 - green) / (1 - pooled))
+        yield Events(calm + 1, calm_green + on_green, on_green)
 
 
-def green_needed(
-    judge: EventCoin,
-    cell: Cell,
-    draws: np.random.Generator,
-    *,
-    harm: bool,
-    history: bool = True,
-) -> int:
-    """Green's requests until the bet is worth the threshold, looking after each event."""
-    coin = judge.begin(0, (HISTORY, int(draws.binomial(HISTORY, cell.base))) if history else (0, 0))
-    requests = green = 0
-    for tally in events(draws, cell.base, cell.base * (cell.k if harm else 1.0), cell.share):
-        requests += tally.green + tally.blue
-        green += tally.green
-        coin = judge.add(coin, requests // RATE_PER_S, tally)
-        if harm and not tally.green_events and coin.closed.base < judge.rules.whole_from:
-            continue
-        worth = judge.worth(coin)
-        if (worth.harm if harm else worth.fine) >= LEVEL:
-            return green
+@dataclass(slots=True)
+class Walk:
+    """A coin on its way, and the requests that it has seen, of both sides and of green."""
+
+    judge: EventCoin
+    share: int
+    coin: Coin
+    requests: int = 0
+    green: int = 0
+
+    def on(self, block: tuple[int, int, int, int]) -> "Walk":
+        requests, green, green_events, both = block
+        total = self.requests + requests
+        tally = Tally(self.share, green, green_events, requests - green, both - green_events)
+        coin = self.judge.add(self.coin, total // RATE_PER_S, tally)
+        return Walk(self.judge, self.share, coin, total, self.green + green)
+
+    def worth(self, *, harm: bool) -> float:
+        worth = self.judge.worth(self.coin)
+        return worth.harm if harm else worth.fine
+
+
+def green_needed(judge: EventCoin, cell: Cell, draws: Draws, *, harm: bool, level: float = LEVEL) -> int:
+    """Green's requests until the bet is worth the threshold.
+
+    Events come in blocks. The bet on harm rises with green's events, so a block ends with one. The bet on fine falls
+    with them, so a block ends before one, and where it ends above the threshold its events are looked at one by one.
+    """
+    before = HISTORY, int(draws.binomial(HISTORY, cell.base))
+    walk = Walk(judge, cell.share, judge.begin(0, before))
+    for chunk in events(draws, cell.base, cell.base * (cell.k if harm else 1.0), cell.share):
+        green = np.flatnonzero(chunk.on_green)
+        starts = np.union1d([0], green[green < CHUNK - 1] + 1 if harm else green)
+        for start, end, block in zip(starts, [*starts[1:], CHUNK], chunk.summed(starts), strict=True):
+            later = walk.on(block)
+            if later.worth(harm=harm) >= level:
+                return later.green if harm else _first(walk, chunk.summed(np.arange(CHUNK))[start:end], level)
+            walk = later
     raise AssertionError("an endless stream ended")
+
+
+def _first(walk: Walk, single: list[tuple[int, int, int, int]], level: float) -> int:
+    """Green's requests at the first of the events after which the bet on fine is worth that much, or at the last."""
+    for event in single:
+        walk = walk.on(event)
+        if walk.worth(harm=False) >= level:
+            break
+    return walk.green
+
+
+ALONE = replace(Rules(), cap=math.inf, fine_cap=math.inf, first=1.0, fine_extra=0.0)
+"""One bet alone: windows not capped, and no bets for harm that sets in late."""
+
+
+def needed_alone(cell: Cell, harm: bool, draws: Draws, runs: int) -> list[list[float]]:
+    """Green's requests that so many runs needed, at a threshold of 20."""
+    judge = EventCoin(replace(ALONE, fine_ratio=1.5 if harm else cell.k))
+    return [[green_needed(judge, cell, draws, harm=harm)] for _ in range(runs)]
+
+
+def needed_shipped(cell: Cell, draws: Draws, runs: int) -> list[list[float]]:
+    """The same for harm with the robust layer and late bets, at the threshold of a rollback."""
+    judge = EventCoin(Rules())
+    return [[green_needed(judge, cell, draws, harm=True, level=SHIPPED_LEVEL)] for _ in range(runs)]
 
 
 def geometric_mean(values: Sequence[float]) -> float:
     return math.exp(math.fsum(map(math.log, values)) / len(values))
 
 
-def labels_needed(draws: np.random.Generator, runs: int, *, cap: float) -> float:
-    """Labels, on average, until mirrored pairs of which 5 % differ prove a margin of one percentage point."""
-    pairs, differ, total = not_worse(0.01, cap), 0.05, 0
+def labels_needed(cap: float, pairs_per_s: float, draws: Draws, runs: int) -> list[list[float]]:
+    """Labels until mirrored pairs of which 5 % differ prove a margin of one percentage point, in so many runs."""
+    pairs, differ, found = not_worse(0.01, cap), 0.05, []
     for _ in range(runs):
-        bet, requests = pairs.begin(0), 0
+        bet, requests, labels = pairs.begin(0), 0, 0
         while pairs.worth(bet)[0] < LEVEL:
             gap = int(draws.geometric(differ))
-            requests, total = requests + gap, total + 1
+            requests, labels = requests + gap, labels + 1
             worse = int(draws.random() < 0.5)
-            bet = pairs.add(bet, requests // RATE_PER_S, (gap - 1, 1 - worse, worse))
-    return total / runs
+            bet = pairs.add(bet, int(requests / pairs_per_s), (gap - 1, 1 - worse, worse))
+        found.append([float(labels)])
+    return found
 
 
-def planner_errors(needed: Mapping[Cell, Sequence[int]], rules: Rules) -> tuple[float, float]:
+def planner_errors(needed: Mapping[Cell, Sequence[float]], rules: Rules) -> tuple[float, float]:
     """The planner's worst relative error on mean and median, and on the 95th percentile."""
     middle, late = [], []
     for cell, greens in needed.items():

@@ -3,27 +3,41 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
-import numpy as np
-from bench.judge_streams import Seconds, Truth, ticks
+from bench.judge_streams import (
+    Draws,
+    Steps,
+    Stream,
+    Truth,
+    counted_by_request,
+    looks,
+    steps,
+    summed_to,
+)
 
 from celadon.domain.evidence import Tally
 from celadon.domain.verdict import Worth
 from celadon.judge.coin import EventCoin
+from celadon.judge.odds import Rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """A threshold that one of the bets may reach."""
+    """A threshold that one of the bets may reach. part: of the money, the rest of which is not staked."""
 
     look: Callable[[Worth], float]
     threshold: float
+    part: float = 1.0
 
 
 HARM = Goal(look=lambda worth: worth.harm, threshold=100.0)
 FREEZE = Goal(look=lambda worth: worth.suspected, threshold=20.0)
 FINE = Goal(look=lambda worth: worth.fine, threshold=20.0)
+
+Times = list[float]
+"""When each goal was reached in one run, in seconds; infinite where it never was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,46 +59,84 @@ class Many:
         return (self.share - alpha) / math.sqrt(alpha * (1 - alpha) / len(self.reached_s))
 
 
+def columns(runs: Sequence[Times]) -> list[Many]:
+    """One for each goal."""
+    return [Many(reached_s=column) for column in zip(*runs, strict=True)]
+
+
 def reached(
-    judge: EventCoin, steps: Iterable[tuple[int, Tally]], goals: Sequence[Goal], *, forgets: bool = False
-) -> list[float]:
+    judge: EventCoin,
+    stream: Iterable[tuple[int, Sequence[Tally]]],
+    goals: Sequence[Goal],
+    *,
+    forgets: bool = False,
+) -> Times:
     """The second after which each goal was first reached.
 
     forgets: a broken judge that starts anew after a crash, and crashes at a window's end while it has lost money.
     """
     coin, found = judge.begin(0), [math.inf] * len(goals)
-    for at_s, tally in steps:
+    for at_s, tallies in stream:
         if forgets and at_s // judge.rules.window_s > coin.closed.window and judge.worth(coin).harm < 1:
             coin = judge.begin(at_s)
-        coin = judge.add(coin, at_s, tally)
+        for tally in tallies:
+            coin = judge.add(coin, at_s, tally)
         worth = judge.worth(coin)
         for place, goal in enumerate(goals):
-            if found[place] == math.inf and goal.look(worth) >= goal.threshold:
+            if found[place] == math.inf and goal.part * goal.look(worth) + 1 - goal.part >= goal.threshold:
                 found[place] = at_s + 1
         if math.inf not in found:
             break
     return found
 
 
-def many(
-    judge: EventCoin,
-    draw: Callable[[np.random.Generator, Truth], Seconds],
-    truth: Truth,
-    *,
-    runs: int,
-    seed: Sequence[int],
-    goals: Sequence[Goal],
-    forgets: bool = False,
-) -> list[Many]:
-    """For each goal, when it was reached in so many runs."""
-    draws = np.random.default_rng(seed)
+ALIKE = Truth()
 
-    def once() -> list[float]:
-        seconds = draw(draws, truth)
-        steps = ticks(seconds, truth.share, judge.rules.window_s, before=FINE in goals)
-        return reached(judge, steps, goals, forgets=forgets)
 
-    return [Many(reached_s=column) for column in zip(*(once() for _ in range(runs)), strict=True)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What is simulated. part: of the money, which errors have beside other metrics."""
+
+    stream: Stream
+    truth: Truth = ALIKE
+    part: float = 1.0
+
+
+@cache
+def shipped() -> EventCoin:
+    """The judge of errors as it is shipped."""
+    return EventCoin(Rules())
+
+
+def harmed(case: Case, draws: Draws, runs: int) -> list[Times]:
+    """When harm was proved and when it was suspected, in so many runs."""
+    goals = [replace(goal, part=case.part) for goal in (HARM, FREEZE)]
+    return [reached(shipped(), _steps(case, draws), goals) for _ in range(runs)]
+
+
+def promoted(case: Case, draws: Draws, runs: int) -> list[Times]:
+    """When green was proved fine, in so many runs."""
+    return [reached(shipped(), _steps(case, draws, every=True), (FINE,)) for _ in range(runs)]
+
+
+def forgetting(case: Case, draws: Draws, runs: int) -> list[Times]:
+    """A broken judge that a crash makes forget what it lost."""
+    return [reached(shipped(), _steps(case, draws), (HARM,), forgets=True) for _ in range(runs)]
+
+
+def by_request(case: Case, draws: Draws, runs: int) -> list[Times]:
+    """A judge that counts every failure of users who stay on their side."""
+    found = []
+    for _ in range(runs):
+        seconds = counted_by_request(draws, case.truth, case.stream)
+        ends = looks(seconds.green_events > 0, shipped().rules.window_s)
+        found.append(reached(shipped(), summed_to(ends, case.truth.share, seconds), (HARM,)))
+    return found
+
+
+def _steps(case: Case, draws: Draws, *, every: bool = False) -> Steps:
+    lanes = case.stream.lanes(draws, case.truth)
+    return steps(draws, lanes, shipped().rules.window_s, every=every)
 
 
 def us_per_tick(judge: EventCoin, rounds: int = 20) -> float:

@@ -17,11 +17,8 @@ Row = tuple[int, int, int, str]
 
 
 def position(since: Cursor, file: str) -> int | None:
-    """Where a reader stands in this file. 0: at the beginning; None: it read from another file."""
-    given = dict(since).get(SOURCE)
-    if given is None:
-        return 0
-    name, _, number = given.partition(":")
+    """Where a reader stands in this file; None: it read from another one."""
+    name, _, number = dict(since).get(SOURCE, "").partition(":")
     return int(number) if name == file and number.isdecimal() else None
 
 

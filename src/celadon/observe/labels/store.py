@@ -110,15 +110,15 @@ class SqliteLabels:
         """What came to be known for one release after a position, the oldest first."""
         if self._why is not None:
             return Unknown(why=self._why)
-        file = self._writer.name
-        pos = position(since, file)
+        file, gone_to = self._writer.name, self._writer.kept_from(service)
+        pos = position(since, file) if since else gone_to
         try:
             rows = self._rows(service, pos or 0)
         except sqlite3.Error as error:
             return Unknown(why=str(fault(error, self._path)))
-        to = cursor(file, rows[-1][0] if rows else pos or 0)
-        complete = pos is not None and self._writer.kept_from(service) <= pos
-        told = samples(rows, interest, since, to, complete=complete or not since)
+        complete = pos is not None and gone_to <= pos
+        to = cursor(file, rows[-1][0] if rows else max(pos or 0, gone_to))
+        told = samples(rows, interest, since, to, complete=complete)
         return Known(value=told, taken_at=self._now())
 
     def heard(self, service: ServiceKey) -> Heard | None:

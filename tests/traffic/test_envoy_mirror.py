@@ -6,6 +6,7 @@ import pytest
 from envoy_asking import as_drawn, ask_all, drawing
 from envoy_world import BLUE, GREEN, caller, eventually, route_spec, running
 
+from celadon.domain.draw import StickyCookie, StickyHeader
 from celadon.domain.plan import FULL
 from celadon.traffic.envoy.clusters import COPIES_MAX, COPIES_WAITING_MAX
 from celadon.traffic.envoy.snapshot import Use, cluster_name
@@ -46,6 +47,7 @@ def test_every_copy_is_marked_paired_and_counted_and_nobody_else_can_mark():
             await eventually(lambda: len(green.heads) == 200 and len(blue.heads) == 400)
             assert len(copies(green)) == 200
             assert len(copies(blue)) == 200
+            assert not any("x-celadon-revision" in head for head in (*blue.heads, *green.heads))
             asked = {answer.headers["x-request-id"] for answer in answers}
             for copied in (copies(green), copies(blue)):
                 assert {head["x-request-id"] for head in copied} == asked
@@ -135,17 +137,18 @@ def test_whatever_becomes_of_copies_callers_get_blues_answers(way):
     asyncio.run(story())
 
 
-def test_a_freeze_with_copies_waits_for_no_dead_green_and_changes_nothing_but_routes():
+@pytest.mark.parametrize("sticky", [None, StickyHeader(header="x-user"), StickyCookie()])
+def test_a_freeze_with_copies_waits_for_no_dead_green_and_changes_nothing_but_routes(sticky):
     async def story():
         async with running() as world:
             blue, green = await world.upstream("blue"), await world.upstream("green")
             route = route_spec()
-            await world.serve(shadowing(world, blue, green, route, {}, share=500))
+            await world.serve(shadowing(world, blue, green, route, {}, share=500, sticky=sticky))
             await green.stop()
             files = world.router._plane.xds.versions
             before = dict(files)
-            frozen = shadowing(world, blue, green, route, {GREEN: FULL}, share=500, frozen=True)
-            await world.serve(frozen)
+            more = {"share": 500, "frozen": True, "sticky": sticky}
+            await world.serve(shadowing(world, blue, green, route, {GREEN: FULL}, **more))
             changed = {name for name, version in files.items() if version != before.get(name)}
             assert len(changed) == 1
             assert changed.pop().startswith("routes.")

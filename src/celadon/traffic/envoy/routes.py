@@ -20,6 +20,7 @@ def route_table(table: Table) -> Json:
         "name": table.name,
         "validate_clusters": True,
         "ignore_port_in_host_matching": True,
+        "request_headers_to_remove": [REVISION_HEADER],
         "virtual_hosts": [
             {"name": hostname, "domains": [hostname], "routes": _routes(table, hostname)}
             for hostname in hostnames

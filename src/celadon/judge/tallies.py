@@ -94,26 +94,28 @@ def seconds(
 ) -> Iterator[tuple[Clock, Second, int]]:
     """The answers second by second, with the clock after each, and how many were of neither side.
 
-    What is older than the clock's last second counts in that one.
+    What is older than the clock's last second counts in that one. Copies are counted when they are looked at, which is
+    later, and so they do not move the clock.
     """
-    for at_s, group in groupby(sorted((a for a in answers if not a.mirrored), key=_at), key=_at):
+    for at_s, group in groupby(sorted(answers, key=_at), key=_at):
         here = list(group)
-        clock, steady = _paced(clock, here, max(at_s, clock.last_s))
-        second, strangers = _second(clock.last_s, here, of, sides, steady)
-        yield clock, second, strangers
+        seen = [one for one in here if not one.mirrored]
+        if seen:
+            clock, steady = _paced(clock, seen, max(at_s, clock.last_s))
+            second, strangers = _second(clock.last_s, seen, of, sides, steady)
+            yield clock, second, strangers
+        rows = _copied(here, of, sides)
+        if rows:
+            yield clock, Second(at_s=at_s, tallies={COPIES: rows}, drawn=()), 0
 
 
-def copied(answers: Iterable[Answers], of: Setup, sides: Sides) -> Iterator[Second]:
-    """Green's answers to copies; blue's to the originals are among those that callers saw.
-
-    Copies are counted when they are looked at, and so they are on a clock of their own.
-    """
-    mine = (one for one in answers if one.mirrored and one.mirror and one.revision == sides.green)
-    for at_s, group in groupby(sorted(mine, key=_at) if of.copies else (), key=_at):
-        rows = Rows()
-        for one in group:
+def _copied(here: list[Answers], of: Setup, sides: Sides) -> tuple[Tally, ...]:
+    """Green's answers to copies; blue's to the originals are among those that callers saw."""
+    rows = Rows()
+    for one in here:
+        if of.copies and one.mirrored and one.mirror and one.revision == sides.green:
             rows.add(COPIES, share_of_copies(one.share, one.mirror), one.requests, one.errors, green=True)
-        yield Second(at_s=at_s, tallies=rows.tallies(), drawn=())
+    return rows.tallies().get(COPIES, ())
 
 
 def _at(answers: Answers) -> int:

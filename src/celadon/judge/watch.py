@@ -128,8 +128,6 @@ def heard(ledger: Ledger, of: Setup, sides: Sides, seen: Samples) -> Ledger:
         grown = of.comparison.add(ledger, second)
         bets = limits.add(of.limits, grown.bets, second)
         ledger = replace(grown, bets=bets, clock=clock, strangers=grown.strangers + strangers)
-    for second in tallies.copied(seen.answers, of, sides):
-        ledger = of.comparison.add(ledger, second)
     return ledger
 
 

@@ -89,13 +89,11 @@ class EventCoin:
         if len(heard) == 1:
             tally = heard[0]
             known = self._harm if harm else self._fine
-            odds = known.get((tally[0], base)) or self.odds(tally[0], base, harm=harm)
-            logs = _logs(odds, tally)
-        else:
-            logs = [0.0] * (len(self.rules.ratios) if harm else 1)
-            for tally in heard:
-                more = _logs(self.odds(tally[0], base, harm=harm), tally)
-                logs = [log + one for log, one in zip(logs, more)]  # noqa: B905, lengths are those of the rules
+            return _multiplied(known.get((tally[0], base)) or self.odds(tally[0], base, harm=harm), tally)
+        logs = [0.0] * (len(self.rules.ratios) if harm else 1)
+        for tally in heard:
+            more = _logs(self.odds(tally[0], base, harm=harm), tally)
+            logs = [log + one for log, one in zip(logs, more)]  # noqa: B905, lengths are those of the rules
         return [exp(log) if log < EXPONENT else LARGEST for log in logs]
 
     def _close(self, coin: Coin, window: int) -> Closed:
@@ -125,6 +123,14 @@ def kept(rules: Rules, copies: int) -> float:
     return (1 - rules.first) * rules.alike / (rules.alike + copies - 1)
 
 
+def _multiplied(odds: tuple[Odds, ...], tally: Tally) -> list[float]:
+    """The factors where one share was in force, which is nearly always."""
+    if odds[-1][2] == 0.0 == odds[-1][3]:
+        _, _, green, _, blue = tally
+        return [exp(log) if (log := green * g + blue * b) < EXPONENT else LARGEST for g, b, _, _ in odds]
+    return [exp(log) if log < EXPONENT else LARGEST for log in _logs(odds, tally)]
+
+
 def _logs(odds: tuple[Odds, ...], tally: Tally) -> list[float]:
     _, green, green_events, blue, blue_events = tally
     if odds[-1][2] == 0.0 == odds[-1][3]:
@@ -145,6 +151,8 @@ def _grown(money: tuple[float, ...], factors: list[float], fresh: float) -> tupl
 
 def merged(tallies: tuple[Tally, ...], more: Tally) -> tuple[Tally, ...]:
     """One tally per share, by share."""
+    if len(tallies) == 1 and tallies[0][0] == more[0]:
+        return (_sum(tallies[0], more),)
     for place, tally in enumerate(tallies):
         if tally[0] == more[0]:
             return (*tallies[:place], _sum(tally, more), *tallies[place + 1 :])

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from celadon.control import accept
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import Fault, Problem, ProblemsError
-from celadon.doors.api import errors, export, logs, releases, shape, uploads, watch
+from celadon.doors.api import errors, export, feedback, logs, releases, shape, uploads, watch
 from celadon.doors.api.offer import Offer, read_offer
 from celadon.doors.api.session import Session, named
 
@@ -39,6 +39,8 @@ def application(session: Session) -> Starlette:
         ("GET", "/v1/services", _services),
         ("GET", "/v1/services/{name}", _service),
         ("POST", "/v1/services/{name}/commands", _command),
+        ("POST", "/v1/services/{name}/feedback", _feedback),
+        ("POST", "/v1/services/{name}/predictions", _predictions),
         ("GET", "/v1/services/{name}/releases", _history),
         ("GET", "/v1/services/{name}/logs", _logs),
         ("GET", "/v1/services/{name}/export", _export),
@@ -79,14 +81,19 @@ def _key(request: Request) -> ServiceKey:
     return named(f"{namespace}/{request.path_params['name']}" if namespace else request.path_params["name"])
 
 
-async def _body(request: Request) -> dict[str, Any]:
-    raw = b""
+async def _raw(request: Request, hint: str = "") -> bytes:
+    raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
         if len(raw) > BODY_BYTES_MAX:
-            raise ProblemsError([Problem(path="body", found=f"is larger than {BODY_BYTES_MAX} bytes")])
+            found = f"is larger than {BODY_BYTES_MAX} bytes"
+            raise ProblemsError([Problem(path="body", found=found, hint=hint)])
+    return bytes(raw)
+
+
+async def _body(request: Request) -> dict[str, Any]:
     try:
-        value = json.loads(raw)
+        value = json.loads(await _raw(request))
     except ValueError as error:
         raise ProblemsError([Problem(path="body", found=f"is not JSON: {error}")]) from error
     if not isinstance(value, dict):
@@ -159,6 +166,23 @@ async def _command(session: Session, request: Request) -> Response:
     release = getattr(asked.command, "release", None)
     told = {"asked": type(asked.command).__name__.lower(), "release": release}
     return JSONResponse({**told, "seq": before, "asked_seq": asked.seq}, 202)
+
+
+async def _feedback(session: Session, request: Request) -> Response:
+    return await _tell(session, request, feedback.feedback)
+
+
+async def _predictions(session: Session, request: Request) -> Response:
+    return await _tell(session, request, feedback.predictions)
+
+
+async def _tell(
+    session: Session, request: Request, take: Callable[[Session, ServiceKey, bytes], dict[str, Any]]
+) -> Response:
+    key = _key(request)
+    session.view(key)
+    raw = await _raw(request, "send it in several parts")
+    return JSONResponse(await asyncio.to_thread(take, session, key, raw))
 
 
 async def _history(session: Session, request: Request) -> Response:

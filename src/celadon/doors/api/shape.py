@@ -5,11 +5,13 @@ known is null and a field beside it says why. Fields are added and never renamed
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from celadon.control.accept import Change, Difference
 from celadon.control.view import View
 from celadon.domain.facts import Exit, Facts, ReplicaFact, RouteFacts, Unknown
+from celadon.domain.feedback import Heard
 from celadon.domain.goal import Arm, Goal, Route
 from celadon.domain.memory import Memory
 from celadon.domain.names import CONTROL_FROM, RevisionId
@@ -57,7 +59,13 @@ def service(view: View) -> Json:
         "verdict": verdict(view.judged.verdict) if view.judged else None,
         "judged": judged_now(view),
         "probation": _probation(memory),
+        "feedback": heard(view.facts.heard if view.facts else None),
     }
+
+
+def heard(of: Heard | None) -> Json | None:
+    """What became of all feedback on a service; null where nothing was ever compared."""
+    return asdict(of) if of else None
 
 
 def judged_now(view: View) -> Json | None:

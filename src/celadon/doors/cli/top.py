@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "history": ("look", "List the releases of a service and how each ended."),
     "why": ("look", "Show every decision of a release with its reason and evidence."),
     "logs": ("logs", "Show what the replicas of a service print."),
+    "feedback": ("feedback", "Tell which answers were wrong, what was right, or how good they were."),
     "export": ("export", "Write what runs a service without celadon."),
     "demo": ("demo", "See a good revision promoted and two bad ones taken back."),
 }

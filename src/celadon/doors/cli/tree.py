@@ -67,6 +67,7 @@ def _block(view: Json, now: float) -> Iterator[Line]:
     if release is None and view["last_release"] is not None:
         yield entry("last", *_ended(view["last_release"], now))
     yield from _probation(view["probation"], now)
+    yield from _feedback(view["feedback"])
     yield from route_lines(view["route"])
     if view["replicas_unknown_because"]:
         yield entry("replicas", (f"not known: {view['replicas_unknown_because']}", BAD))
@@ -77,6 +78,25 @@ def _probation(of: Json | None, now: float) -> Iterator[Line]:
     if of is not None:
         until = f"labels may still take {of['green']} back for {span(of['until'] - now)}"
         yield entry("probation", (f"{of['release']}: ", STRONG), (until, WAIT))
+
+
+def _feedback(heard: Json | None) -> Iterator[Line]:
+    """What became of labels and scores, once there are any."""
+    told = [f"{heard[name]} {words}" for name, words in FEEDBACK.items() if heard is not None and heard[name]]
+    if told:
+        yield entry("feedback", (", ".join(told), PLAIN))
+
+
+FEEDBACK = {
+    "accepted": "taken",
+    "waiting": "wait for their request",
+    "twice": "came twice",
+    "late": "came too late",
+    "unusable": "say nothing of their answer",
+    "unjoined": "never found their request",
+    "forgotten": "requests given up",
+}
+"""What became of feedback, in words."""
 
 
 def _needs(view: Json) -> Iterator[Line]:

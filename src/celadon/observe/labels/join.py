@@ -108,14 +108,15 @@ class Join:
                 self.counts["requests"] += 1
                 self._try_waiting(one.request)
 
-    def predicted(self, batch: Iterable[Said]) -> int:
-        """Answers that replicas logged, or that were posted for them; how many were new."""
-        keeps, new = self._wish.labels or self._wish.pairs, 0
+    def predicted(self, batch: Iterable[Said]) -> Received:
+        """Answers that replicas logged, or that were posted for them. What is not kept can not be known twice."""
+        keeps, told = self._wish.labels or self._wish.pairs, Counter[str]()
         for one in batch:
             row = (self._service, one.request, one.mirrored, one.revision, self._at_s, written(one.answer))
             if keeps and not self._new("INSERT OR IGNORE INTO predictions VALUES (?, ?, ?, ?, ?, ?)", row):
+                told["twice"] += 1
                 continue
-            new += 1
+            told["new"] += 1
             self.counts["predictions"] += keeps
             for name in one.answer.classes:
                 key = (one.revision, name)
@@ -125,7 +126,7 @@ class Join:
                 self._pair(one)
             if not one.mirrored:
                 self._try_waiting(one.request)
-        return new
+        return Received(accepted=told["new"], twice=told["twice"])
 
     def posted(self, batch: Sequence[Feedback]) -> Received:
         """What was told of answers."""

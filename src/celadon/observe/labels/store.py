@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from celadon.domain.facts import Known, Unknown
 from celadon.domain.feedback import Feedback, Heard, Interest, Received, Routed
@@ -33,7 +32,6 @@ ROUND_MAX = 20_000
 """Labels that are written in one transaction, about."""
 
 POST_S = 30.0
-T = TypeVar("T")
 CLOSED = "labels are not read any more"
 
 
@@ -100,9 +98,9 @@ class SqliteLabels:
         self._put(Posted(service=service, batch=feedback, done=done))
         return _result(done)
 
-    def predicted(self, service: ServiceKey, batch: Sequence[Said]) -> int:
-        """What replicas answered, told by them over the API; how many were new. Raises as `post` does."""
-        done: Future[int] = Future()
+    def predicted(self, service: ServiceKey, batch: Sequence[Said]) -> Received:
+        """What replicas answered, told by them over the API. Durable, and raises, as `post` does."""
+        done: Future[Received] = Future()
         self._put(Predicted(service=service, batch=batch, done=done))
         return _result(done)
 
@@ -199,7 +197,7 @@ class SqliteLabels:
                 job.done.set_exception(TransientFault(why, "post it again", retry_s=RETRY_S))
 
 
-def _result(done: "Future[T]") -> T:
+def _result(done: "Future[Received]") -> Received:
     try:
         return done.result(POST_S)
     except TimeoutError:

@@ -53,7 +53,7 @@ class Predicted:
 
     service: ServiceKey
     batch: Sequence[Said]
-    done: "Future[int]"
+    done: "Future[Received]"
 
 
 Job = Begun | Posted | Predicted
@@ -138,7 +138,8 @@ class Writer:
             raise
         for job, result in done:
             if isinstance(job, Posted | Predicted):
-                job.done.set_result(result)  # type: ignore[arg-type]
+                assert result is not None, job
+                job.done.set_result(result)
         self.reads = any(one.interests for one in self._services.values())
         return more
 
@@ -179,18 +180,18 @@ class Writer:
             else:
                 yield job
 
-    def _do(self, database: sqlite3.Connection, job: Job) -> Received | int | None:
+    def _do(self, database: sqlite3.Connection, job: Job) -> Received | None:
         one = self._services.get(job.service)
         follows = one is not None and bool(one.interests)
         match job:
             case Begun():
                 self._begin(database, job)
+            case _ if not follows:
+                return Received(unneeded=len(job.batch))
             case Posted():
-                if not follows:
-                    return Received(unneeded=len(job.batch))
                 return self._join(job.service).posted(job.batch)
             case Predicted():
-                return self._join(job.service).predicted(job.batch) if follows else 0
+                return self._join(job.service).predicted(job.batch)
             case _ as unreachable:
                 assert_never(unreachable)
         return None

@@ -22,6 +22,8 @@ WINDOW_S = LATENCY.slower.window_s
 HALF = 5000
 """Both sides have the same load; elsewhere latency is not compared."""
 BUCKETS = 260
+NEVER = 1e-12
+"""Answers of a bucket that are expected so rarely are not drawn."""
 MEDIAN_US = 20_000.0
 SIGMA = 0.6
 PARETO = 1.5
@@ -72,8 +74,10 @@ class Service:
         return scale
 
     def _drawn(self, draws: Draws, calm: Numbers, median_us: Numbers) -> Whole:
-        chances = np.diff(self._at_most(median_us), axis=1, prepend=0.0)
-        found: Whole = draws.poisson(_by_window(calm)[:, None] * np.maximum(chances, 0.0))
+        rates = _by_window(calm)[:, None] * np.diff(self._at_most(median_us), axis=1, prepend=0.0)
+        wanted = rates.max(axis=0) > NEVER
+        found = np.zeros(rates.shape, np.int64)
+        found[:, wanted] = draws.poisson(np.maximum(rates[:, wanted], 0.0))
         return found
 
     def _at_most(self, median_us: Numbers) -> Numbers:

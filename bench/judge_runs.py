@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -25,16 +25,24 @@ from celadon.judge.odds import Rules
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """A threshold that one of the bets may reach. part: of the money, the rest of which is not staked."""
+    """A threshold that one of the bets may reach. at: the bet's place in `Worth`.
 
-    look: Callable[[Worth], float]
+    part: of the money, the rest of which is not staked.
+    """
+
+    at: int
     threshold: float
     part: float = 1.0
 
+    @property
+    def money(self) -> float:
+        """What the bet alone must be worth."""
+        return (self.threshold - 1 + self.part) / self.part
 
-HARM = Goal(look=lambda worth: worth.harm, threshold=100.0)
-FREEZE = Goal(look=lambda worth: worth.suspected, threshold=20.0)
-FINE = Goal(look=lambda worth: worth.fine, threshold=20.0)
+
+HARM = Goal(at=Worth._fields.index("harm"), threshold=100.0)
+FREEZE = Goal(at=Worth._fields.index("suspected"), threshold=20.0)
+FINE = Goal(at=Worth._fields.index("fine"), threshold=20.0)
 
 Times = list[float]
 """When each goal was reached in one run, in seconds; infinite where it never was."""
@@ -76,16 +84,18 @@ def reached(
     forgets: a broken judge that starts anew after a crash, and crashes at a window's end while it has lost money.
     """
     coin, found = judge.begin(0), [math.inf] * len(goals)
+    left = [(place, goal.at, goal.money) for place, goal in enumerate(goals)]
     for at_s, tallies in stream:
         if forgets and at_s // judge.rules.window_s > coin.closed.window and judge.worth(coin).harm < 1:
             coin = judge.begin(at_s)
         for tally in tallies:
             coin = judge.add(coin, at_s, tally)
         worth = judge.worth(coin)
-        for place, goal in enumerate(goals):
-            if found[place] == math.inf and goal.part * goal.look(worth) + 1 - goal.part >= goal.threshold:
+        for place, at, money in left:
+            if worth[at] >= money:
                 found[place] = at_s + 1
-        if math.inf not in found:
+                left = [goal for goal in left if goal[0] != place]
+        if not left:
             break
     return found
 

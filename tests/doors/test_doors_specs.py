@@ -47,8 +47,8 @@ def test_sources_that_are_missing_and_golden_requests_that_are_wrong_are_said_to
 def test_a_plan_shows_every_default_also_without_a_daemon_and_says_what_it_can_not_know(home):
     spec = home.service()
     told = home.done("plan", "-f", spec)
-    assert f"change   not known: no daemon answers on {home.socket}" in told
-    assert "spec/route/hostnames                   [*]  default" in told
+    assert f"change     not known: no daemon answers on {home.socket}" in told
+    assert "spec/route/hostnames                      [*]  default" in told
     planned = home.asked("plan", "-f", spec)["services"][0]
     assert planned["difference"] is None
     assert {"path": "spec/release/gate", "value": False, "is_default": False} not in planned["options"][:3]

@@ -12,6 +12,7 @@ from celadon.domain.problem import Problem, ProblemsError
 from celadon.domain.release import Phase
 from celadon.domain.revision import Revision
 from celadon.domain.spec import ServiceSpec, Settings
+from celadon.judge.exposure import impossible
 from celadon.parse.claims import clashes
 from celadon.parse.explain import explain
 from celadon.parse.identity import revision_of, settings_of, spec_of
@@ -116,7 +117,13 @@ def preview(
 
 
 def resolve(engine: Engine, spec: ServiceSpec, trees: Mapping[str, Digest], golden: Digest | None) -> Order:
-    """Sources are resolved once, here: to digests of what was uploaded, and to keyed digests of secrets."""
+    """Sources are resolved once, here: to digests of what was uploaded, and to keyed digests of secrets.
+
+    Raises ProblemsError for a budget that no plan can keep.
+    """
+    problem = impossible(spec.release)
+    if problem is not None:
+        raise ProblemsError([problem])
     digests = engine.secret_digests(dict(spec.secrets))
     revision = revision_of(spec, trees, digests)
     return Order(revision=revision, settings=settings_of(spec, golden))

@@ -152,16 +152,20 @@ def _rung(sight: Sight, share: int, dwell_s: float, fault: float, rate: float) -
 def _full(sight: Sight, compare: Compare, watch: Watch, rate: float) -> Rung:
     """Every request: nothing is left to compare, and the guard alone sees a fault that begins here."""
     margin = compare.errors.ratio_max * SUPPOSED + compare.errors.extra_max
-    seen = math.floor(watch.error_share_max * watch.requests_min) + 1
-    lag = poisson_quantile(1 - sight.miss, rate * REACTION_S)
     return Rung(
         share=FULL,
         dwell_s=watch.watch_s,
         answers=math.ceil(watch.watch_s * rate),
         fault=margin,
         costs=None,
-        sudden=seen + lag,
+        sudden=at_full(watch, rate, sight.miss),
     )
+
+
+def at_full(watch: Watch, rate_per_s: float, miss: float) -> int:
+    """Bad answers of a green that fails every request while it has all of them, until the guard has taken it back."""
+    seen = math.floor(watch.error_share_max * watch.requests_min) + 1
+    return seen + poisson_quantile(1 - miss, rate_per_s * REACTION_S)
 
 
 def _dwell_s(sight: Sight, share: int, fault: float, rate: float) -> float:

@@ -74,7 +74,7 @@ def prospect(
     looks = (_outlook(rules, traffic, ratio, levels[0] / part) for ratio in ratios)
     harm = tuple(look for look in looks if look is not None)
     fine = fine_forecast(rules, traffic, levels[1])
-    fine_s = _at_least(fine.seconds(traffic), _floor_s(rules, rules.fine_cap, levels[1])) if fine else None
+    fine_s = _at_least(fine.seconds(traffic), floor_s(rules, rules.fine_cap, levels[1])) if fine else None
     sees = len(harm) > 0 and harm[-1].seconds.p95 <= deadline_s
     return Prospect(
         harm=harm, fine_s=fine_s, decides=sees and fine_s is not None and fine_s.p95 <= deadline_s
@@ -87,8 +87,12 @@ def harm_forecast(rules: Rules, traffic: Traffic, ratio: float, level: float) ->
     None when the bet does not grow.
     """
     (odds,) = harm_odds(replace(rules, ratios=(ratio,)), traffic.share, traffic.base)
-    mixed = math.log(len(rules.ratios) / rules.first) - NEIGHBOURS
-    return _forecast(traffic, odds, min(ratio * traffic.base, 1.0), math.log(level) + mixed)
+    return _forecast(traffic, odds, min(ratio * traffic.base, 1.0), harm_nats(rules, level))
+
+
+def harm_nats(rules: Rules, level: float) -> float:
+    """How far the walk of the right alternative has to go, as the money is spread over all of them."""
+    return math.log(level) + math.log(len(rules.ratios) / rules.first) - NEIGHBOURS
 
 
 def fine_forecast(rules: Rules, traffic: Traffic, level: float) -> Forecast | None:
@@ -102,7 +106,7 @@ def _outlook(rules: Rules, traffic: Traffic, ratio: float, level: float) -> Outl
     green = harm_forecast(rules, traffic, ratio, level)
     if green is None:
         return None
-    seconds = _at_least(green.seconds(traffic), _floor_s(rules, rules.cap, level))
+    seconds = _at_least(green.seconds(traffic), floor_s(rules, rules.cap, level))
     more = traffic.rate_per_s * traffic.share / 10_000 * (min(ratio * traffic.base, 1.0) - traffic.base)
     return Outlook(
         ratio=ratio,
@@ -111,8 +115,8 @@ def _outlook(rules: Rules, traffic: Traffic, ratio: float, level: float) -> Outl
     )
 
 
-def _floor_s(rules: Rules, cap: float, level: float) -> float:
-    """No decision comes before so many windows have each multiplied the money by the cap."""
+def floor_s(rules: Rules, cap: float, level: float) -> float:
+    """Seconds before which nothing is decided: so many windows must each have multiplied the money by the cap."""
     if math.isinf(cap):
         return 0.0
     return (math.ceil(math.log(level) / math.log(cap)) - 1) * rules.window_s
@@ -124,7 +128,20 @@ def _at_least(seconds: Forecast, floor_s: float) -> Forecast:
     )
 
 
-def _forecast(traffic: Traffic, odds: Odds, green: float, nats: float) -> Forecast | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """What one answer of either side brings to the logarithm of a bet's money: its mean and its variance.
+
+    jump: by how much the walk is above its threshold when it has crossed it, about half of an upward step.
+    """
+
+    drift: float
+    spread: float
+    jump: float
+
+
+def walk(traffic: Traffic, odds: Odds, green: float) -> Walk:
+    """The walk of a bet when green's share of events is `green`. rate_per_s is not asked."""
     pi = traffic.share / 10_000
     chances = (
         pi * green,
@@ -132,38 +149,47 @@ def _forecast(traffic: Traffic, odds: Odds, green: float, nats: float) -> Foreca
         pi * (1 - green),
         (1 - pi) * (1 - traffic.base),
     )
-    drift = sum(chance * step for chance, step in zip(chances, odds, strict=True))
-    spread = sum(chance * step * step for chance, step in zip(chances, odds, strict=True)) - drift * drift
-    if drift <= 0:
-        return None
-    # A walk ends above its threshold by about half of what an upward step brings.
-    upward = [
-        (chance * step, chance) for chance, step in zip(chances, odds, strict=True) if chance * step > 0
-    ]
-    jump = sum(gain * gain / chance for gain, chance in upward) / sum(gain for gain, _ in upward) / 2
-    reach = nats + jump
-    mean, shape = reach / drift, reach * reach / spread
-    return Forecast(
-        mean=mean * pi,
-        p50=_inverse_gaussian(0.5, mean, shape) * pi,
-        p95=_inverse_gaussian(0.95, mean, shape) * pi,
+    both = list(zip(chances, odds, strict=True))
+    drift = sum(chance * step for chance, step in both)
+    gains = sum(max(chance * step, 0.0) for chance, step in both)
+    squares = sum(chance * step * step for chance, step in both if step > 0)
+    return Walk(
+        drift=drift,
+        spread=sum(chance * step * step for chance, step in both) - drift * drift,
+        jump=squares / gains / 2 if gains > 0 else 0.0,
     )
 
 
-def _inverse_gaussian(q: float, mean: float, shape: float) -> float:
-    """The q-quantile, by bisection of the distribution function."""
+def _forecast(traffic: Traffic, odds: Odds, green: float, nats: float) -> Forecast | None:
+    step = walk(traffic, odds, green)
+    if step.drift <= 0:
+        return None
+    reach, pi = nats + step.jump, traffic.share / 10_000
+    mean, shape = reach / step.drift, reach * reach / step.spread
+    return Forecast(
+        mean=mean * pi,
+        p50=_quantile(0.5, mean, shape) * pi,
+        p95=_quantile(0.95, mean, shape) * pi,
+    )
 
-    def chance(x: float) -> float:
-        root = math.sqrt(shape / x)
-        # The second term's factors are huge and tiny; together they are at most one.
-        tail = _normal(-root * (x / mean + 1))
-        second = math.exp(2 * shape / mean + math.log(tail)) if tail > 0 else 0.0
-        return _normal(root * (x / mean - 1)) + second
 
+def passed(x: float, mean: float, shape: float) -> float:
+    """The distribution function of the inverse Gaussian."""
+    if x <= 0:
+        return 0.0
+    root = math.sqrt(shape / x)
+    # The second term's factors are huge and tiny; together they are at most one.
+    tail = _normal(-root * (x / mean + 1))
+    second = math.exp(2 * shape / mean + math.log(tail)) if tail > 0 else 0.0
+    return _normal(root * (x / mean - 1)) + second
+
+
+def _quantile(q: float, mean: float, shape: float) -> float:
+    """The q-quantile of the inverse Gaussian, by bisection."""
     low, high = mean * 1e-6, mean * 1e3
     for _ in range(80):
         middle = math.sqrt(low * high)
-        low, high = (low, middle) if chance(middle) > q else (middle, high)
+        low, high = (low, middle) if passed(middle, mean, shape) > q else (middle, high)
     return high
 
 

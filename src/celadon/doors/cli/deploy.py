@@ -10,8 +10,9 @@ from celadon.doors.cli import bundle, follow, sources
 from celadon.doors.cli.client import Client
 from celadon.doors.cli.exits import ExitCode, of_all
 from celadon.doors.cli.lines import STRONG, Line
-from celadon.doors.cli.plan import difference_lines, step_lines, steps
+from celadon.doors.cli.plan import difference_lines
 from celadon.doors.cli.screen import OUTPUTS, is_plain, room, say_json, show_lines
+from celadon.doors.cli.steps import step_lines, steps
 from celadon.doors.cli.top import COMMANDS, Where
 from celadon.doors.cli.tree import name
 

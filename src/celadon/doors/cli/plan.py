@@ -1,5 +1,6 @@
 """`celadon plan`: everything that can be known before a release, and nothing is changed."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +8,16 @@ import click
 
 from celadon.domain.names import DIGEST
 from celadon.domain.problem import Problem, ProblemsError
-from celadon.domain.spec import OnDeadline, ServiceSpec
 from celadon.doors.cli import bundle, inspect, sources
+from celadon.doors.cli.ahead import ahead_lines, part_of, rate_of, told
 from celadon.doors.cli.client import Client, DaemonGoneError
 from celadon.doors.cli.exits import ExitCode
-from celadon.doors.cli.human import several, span
-from celadon.doors.cli.lines import BAD, GOOD, PLAIN, QUIET, STRONG, WAIT, Line
+from celadon.doors.cli.lines import BAD, GOOD, PLAIN, QUIET, STRONG, WAIT, Line, entry
 from celadon.doors.cli.screen import OUTPUTS, is_plain, say_json, show_lines
+from celadon.doors.cli.steps import step_lines, steps
 from celadon.doors.cli.top import COMMANDS, Where
 from celadon.doors.offered import default_path
+from celadon.judge.exposure import impossible
 from celadon.parse.explain import explain
 from celadon.parse.golden import read_golden, weak
 
@@ -29,13 +31,20 @@ DIGEST_SHOWN = len("sha256:") + 12
 @click.option(
     "--model", type=click.Path(exists=True, path_type=Path), help="Another model than the file names."
 )
+@click.option("--rate", help="Requests per second: says how soon harm would be seen and green be promoted.")
+@click.option("--errors", help="Blue's share of errors, as 0.1%, where --rate is given. [default: 1%]")
 @click.option(
     "--output", type=OUTPUTS, default="text", show_default=True, help="What to write on standard output."
 )
 @click.pass_obj
-def plan(where: Where, file: str, model: Path | None, output: str) -> int:
+def plan(
+    where: Where, *, file: str, model: Path | None, rate: str | None, errors: str | None, output: str
+) -> int:
     """Check a file and its sources, load its models, and show the difference to what is live and every default."""
+    rate_per_s = None if rate is None else rate_of(rate)
+    base = None if errors is None else part_of(errors)
     found = bundle.load(file, model)
+    refuse_impossible(found)
     looked = _look(found)
     hashed = sources.resolve(found)
     differences, unknown = _differences(Client(where.socket), found, hashed)
@@ -49,6 +58,7 @@ def plan(where: Where, file: str, model: Path | None, output: str) -> int:
             "difference_unknown_because": unknown,
             "options": [{"path": p, "value": v, "is_default": d} for p, v, d in explain(loaded.spec)],
             "steps": steps(loaded.spec),
+            "ahead": told(loaded.spec, rate_per_s, base),
             "notes": _notes(loaded),
         }
         for loaded, described, one, difference in zip(
@@ -58,9 +68,21 @@ def plan(where: Where, file: str, model: Path | None, output: str) -> int:
     if output == "json":
         say_json({"file": found.where, "services": plans})
         return ExitCode.REACHED
-    for made in plans:
-        show_lines(lines(made, options=True), plain=is_plain())
+    for made, loaded in zip(plans, found.services, strict=True):
+        ahead = ahead_lines(loaded.spec, rate_per_s, base)
+        show_lines(lines(made, ahead), plain=is_plain())
     return ExitCode.REACHED
+
+
+def refuse_impossible(found: bundle.Bundle) -> None:
+    """Budgets that no share can keep. Raises ProblemsError with those of all services."""
+    problems = [
+        replace(problem, path=f"{found.where}#{number}/{problem.path}")
+        for number, loaded in enumerate(found.services, start=1)
+        if (problem := impossible(loaded.spec.release)) is not None
+    ]
+    if problems:
+        raise ProblemsError(problems)
 
 
 def _look(found: bundle.Bundle) -> list[Json | None]:
@@ -93,10 +115,10 @@ def _differences(
     """
     try:
         sources.upload(client, hashed, lambda text: click.echo(text, err=True))
-        told = client.post("/v1/plan", sources.body(found, hashed, {}, None))["services"]
+        differences = client.post("/v1/plan", sources.body(found, hashed, {}, None))["services"]
     except DaemonGoneError as error:
         return [None] * len(found.services), error.what
-    return list(told), None
+    return list(differences), None
 
 
 def _notes(loaded: bundle.Loaded) -> list[str]:
@@ -112,63 +134,28 @@ def _notes(loaded: bundle.Loaded) -> list[str]:
     return notes
 
 
-def lines(made: Json, *, options: bool) -> list[Line]:
-    """A plan for people. options: every option with its value, or only what changes."""
+def lines(made: Json, ahead: list[Line]) -> list[Line]:
+    """A plan for people, with every option and its value. ahead: what is to be expected of it."""
     name = made["service"] if made["namespace"] == "default" else f"{made['namespace']}/{made['service']}"
     said = [Line(depth=0, spans=((name, STRONG), ("  plan", QUIET)))]
     if made.get("model"):
         for way in ("inputs", "outputs"):
             word = "takes" if way == "inputs" else "gives"
-            shown = "; ".join(inspect.fields(made["model"], way))
-            said.append(Line(depth=1, spans=((f"{word:<9}", QUIET), (shown, PLAIN))))
+            said.append(entry(word, ("; ".join(inspect.fields(made["model"], way)), PLAIN)))
     said += difference_lines(made["difference"], made["difference_unknown_because"])
-    said += step_lines(made["steps"])
-    said += [Line(depth=1, spans=((f"{'note':<9}", QUIET), (note, WAIT))) for note in made["notes"]]
-    if options:
-        said.append(
-            Line(depth=1, spans=(("options, with what is not written in the file marked as default", QUIET),))
-        )
-        said += [_option(option) for option in made["options"]]
-    return said
-
-
-def steps(spec: ServiceSpec) -> list[str]:
-    """The way of a release under this spec, as sentences. The first revision of a service is not watched."""
-    policy, watch = spec.release, spec.release.watch
-    proof = "its golden requests" if spec.golden else "its readiness alone"
-    gate = ["wait for a person: `celadon promote` or `celadon abort`"] if policy.gate else []
-    limits = (
-        f"at most {watch.error_share_max * 100:g} % errors and {watch.latency_ms_p95_max:g} ms p95"
-        f" over {several(watch.requests_min, 'answer')} or more"
+    said += [*step_lines(made["steps"]), *ahead]
+    said += [entry("note", (note, WAIT)) for note in made["notes"]]
+    said.append(
+        Line(depth=1, spans=(("options, with what is not written in the file marked as default", QUIET),))
     )
-    late = "a person decides" if watch.on_deadline is OnDeadline.HOLD else "go back to blue"
-    return [
-        f"start {several(spec.replicas.wanted, 'replica')} of green beside blue, within {span(policy.start_s)}",
-        f"prove green by {proof}",
-        *gate,
-        "move every request to green",
-        f"watch for {span(watch.watch_s)}: {limits}; without a verdict in {span(watch.deadline_s)}, {late}",
-        f"keep blue ready for {span(policy.hold_s)}",
-    ]
-
-
-def step_lines(said: list[str]) -> list[Line]:
-    """The steps, numbered."""
-    return [
-        Line(
-            depth=1,
-            spans=((f"{'steps' if number == 1 else '':<9}", QUIET), (f"{number}. {step}", PLAIN)),
-            hang=14,
-        )
-        for number, step in enumerate(said, start=1)
-    ]
+    return said + [_option(option) for option in made["options"]]
 
 
 def _option(option: Json) -> Line:
     default = "  default" if option["is_default"] else ""
     return Line(
         depth=2,
-        spans=((f"{option['path']:<38} ", PLAIN), (_value(option["value"]), STRONG), (default, QUIET)),
+        spans=((f"{option['path']:<41} ", PLAIN), (_value(option["value"]), STRONG), (default, QUIET)),
     )
 
 
@@ -189,7 +176,7 @@ def _value(value: Any) -> str:
 def difference_lines(difference: Json | None, unknown: str | None) -> list[Line]:
     """What deploying would do, first in one sentence, then change by change."""
     if difference is None:
-        return [Line(depth=1, spans=((f"{'change':<9}", QUIET), (f"not known: {unknown}", WAIT)))]
+        return [entry("change", (f"not known: {unknown}", WAIT))]
     live, revision = difference["live"] or "nothing", difference["revision"]
     if difference["releases"]:
         what = (f"releases revision {revision} over {live}", GOOD)
@@ -197,12 +184,12 @@ def difference_lines(difference: Json | None, unknown: str | None) -> list[Line]
         what = (f"revision {revision} is live; its settings change without a release", WAIT)
     else:
         what = (f"nothing: revision {revision} is live with these settings", QUIET)
-    said = [Line(depth=1, spans=((f"{'change':<9}", QUIET), what))]
+    said = [entry("change", what)]
     return said + [_change(change) for change in difference["changes"] if difference["live"]]
 
 
 def _change(change: Json) -> Line:
     before, after = _value(change["before"]), _value(change["after"])
     return Line(
-        depth=2, spans=((f"{change['path']:<38} ", PLAIN), (before, BAD), (" -> ", QUIET), (after, GOOD))
+        depth=2, spans=((f"{change['path']:<41} ", PLAIN), (before, BAD), (" -> ", QUIET), (after, GOOD))
     )

@@ -1,0 +1,106 @@
+"""The way of a release as sentences, before it begins. Pure."""
+
+from collections.abc import Iterator
+
+from celadon.domain.compare import Compare
+from celadon.domain.draw import EVERY
+from celadon.domain.plan import FULL, Plan, Stage
+from celadon.domain.spec import Ends, OnDeadline, Serves, ServiceSpec
+from celadon.doors.cli.human import several, share, span
+from celadon.doors.cli.lines import TITLE, Line, entry
+from celadon.release.plan import plan_of
+
+PERSON = "wait for a person: `celadon promote` or `celadon abort`"
+
+
+def steps(spec: ServiceSpec) -> list[str]:
+    """The way of a release under this spec. The first revision of a service is not watched."""
+    policy, plan = spec.release, plan_of(spec.release)
+    proof = "its golden requests" if spec.golden else "its readiness alone"
+    replicas = several(spec.replicas.wanted, "replica")
+    control = f", and as many of blue as its control, {replicas} more" if plan.control else ""
+    said = [
+        f"start {replicas} of green beside blue{control}, within {span(policy.start_s)}",
+        f"prove green by {proof}",
+    ]
+    for stage in plan.stages:
+        said += [PERSON] if stage.gate else []
+        said += (
+            _full(spec, plan, stage) if stage.share == FULL and plan.match == EVERY else _stage(plan, stage)
+        )
+    return [*said, *_end(plan)]
+
+
+def step_lines(said: list[str]) -> list[Line]:
+    """The steps, numbered."""
+    lines = []
+    for number, step in enumerate(said, start=1):
+        line = entry("steps" if number == 1 else "", (f"{number}. {step}", ""))
+        lines.append(Line(depth=line.depth, spans=line.spans, hang=TITLE + 5))
+    return lines
+
+
+def required(compare: Compare) -> list[str]:
+    """What must be proved fine before green is promoted."""
+    named = (
+        ("errors", compare.errors),
+        ("latency", compare.latency),
+        ("labels", compare.labels.wrong if compare.labels else None),
+        ("scores", compare.score),
+        ("answers to copies", compare.pairs),
+    )
+    return [name for name, margin in named if margin is not None and margin.required]
+
+
+def _full(spec: ServiceSpec, plan: Plan, stage: Stage) -> list[str]:
+    watch = spec.release.watch
+    limits = (
+        f"at most {watch.error_share_max * 100:g} % errors and {watch.latency_ms_p95_max:g} ms p95"
+        f" over {several(watch.requests_min, 'answer')} or more"
+    )
+    late = "go back to blue"
+    if watch.on_deadline is OnDeadline.HOLD:
+        serves = "blue serves" if plan.hold_serves is Serves.BLUE else "green serves"
+        late = f"{serves} and a person decides"
+    return [
+        "move every request to green",
+        f"watch for {span(stage.dwell_s)}: {limits}; without a verdict in {span(_deadline_s(plan, stage))}, {late}",
+    ]
+
+
+def _stage(plan: Plan, stage: Stage) -> list[str]:
+    whose = "the requests" if plan.match == EVERY else "the requests that match"
+    if stage.share:
+        what = f"give green {share(stage.share / 100)} of {whose}"
+        what += f" and copies of {share(stage.mirror / 100)}" if stage.mirror else ""
+    else:
+        what = f"give green copies of {share(stage.mirror / 100)} of {whose}, whose answers nobody gets"
+    until = f" for {span(stage.dwell_s)}"
+    if stage.mirrored_max is not None:
+        until += f" or {stage.mirrored_max} copies"
+    if stage.proof and plan.compare is not None:
+        metrics = " and ".join(required(plan.compare))
+        whole = stage.proof >= 0.999 / plan.compare.alpha_fine
+        until += f" or more, until {metrics} {'are proved' if whole else 'look'} fine"
+        late = "go back to blue" if plan.on_deadline is OnDeadline.ROLLBACK else "a person decides"
+        until += f"; without that in {span(_deadline_s(plan, stage))}, {late}"
+    return [what + until]
+
+
+def _deadline_s(plan: Plan, stage: Stage) -> float:
+    return plan.watch_deadline_s if stage.deadline_s is None else stage.deadline_s
+
+
+def _end(plan: Plan) -> Iterator[str]:
+    if plan.compare is not None:
+        rest_s = plan.compare.rest_s
+        yield (
+            f"all the while: every request to blue for up to {span(rest_s)} when harm is suspected, and for good"
+            " when it is proved"
+        )
+    if plan.ends is Ends.REPORTED:
+        yield "report what was found; blue stays live"
+        return
+    if plan.probation_s:
+        yield f"go on judging late labels for {span(plan.probation_s)}: harm still takes green back"
+    yield f"keep blue ready for {span(plan.hold_s)}"

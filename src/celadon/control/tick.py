@@ -15,7 +15,7 @@ from celadon.domain.release import Release
 from celadon.domain.samples import Evidence, Samples
 from celadon.domain.verdict import Judged
 from celadon.judge.tallies import Sides
-from celadon.judge.watch import judge, judge_late
+from celadon.judge.watch import begin, judge, judge_late
 from celadon.release.decide import decide
 from celadon.release.stage import in_force
 from celadon.resilience.headroom import headroom
@@ -46,7 +46,7 @@ def tick(
     probation, late = look_late(memory, facts)
     memory = replace(memory, evidence=evidence, probation=probation)
     choice = decide(memory, facts, judged, headroom(memory, facts), now, late=late)
-    after = choice.memory
+    after = only_judged(choice.memory)
     goal = place(after, choice.routes)
     if after.goal is None or replace(goal, stamp=after.goal.stamp) != after.goal:
         after = replace(after, goal=goal)
@@ -100,14 +100,21 @@ def _labels(
 
 
 def look(memory: Memory, facts: Facts) -> tuple[Evidence | None, Judged | None]:
-    """The judge's word on the stage that is in force; no stage, no evidence."""
+    """The judge's word on the stage that is in force. Before the first one, where its counts will begin."""
     release = memory.release
-    stage = in_force(release) if release is not None else None
-    if release is None or stage is None:
+    if release is None:
         return None, None
+    stage, who = in_force(release), sides(release, facts)
+    if stage is None:
+        return begin(release, who, facts.samples), None
     there = release.plan.stages[stage]
-    who = sides(release, facts)
     return judge(release, there, who, memory.evidence, samples=facts.samples, labels=facts.labels)
+
+
+def only_judged(memory: Memory) -> Memory:
+    """No stage in force, no evidence: until then it begins anew at every tick."""
+    release = memory.release
+    return memory if release is not None and in_force(release) is not None else replace(memory, evidence=None)
 
 
 def sides(release: Release, facts: Facts) -> Sides | None:

@@ -21,7 +21,7 @@ from celadon.domain.verdict import (
     Worth,
 )
 from celadon.judge.bet import Bets, Swap
-from celadon.judge.coin import EventCoin, summed, totals
+from celadon.judge.coin import LARGEST, EventCoin, summed, totals
 from celadon.judge.interval import interval
 from celadon.judge.latency import LatencyCoins, LatencyRules
 from celadon.judge.odds import Rules
@@ -296,7 +296,7 @@ class Comparison:
 
     def _finding(self, metric: Metric, ledger: Ledger, level: float, uneven: frozenset[str]) -> Finding:
         coin, judge = ledger.coins[metric.name], self._coins[metric.name]
-        worth, seen = judge.worth(coin), totals(coin)
+        worth, seen = bounded(judge.worth(coin)), totals(coin)
         if metric.swapped:
             money = self._swap.worth(ledger.bets[metric.name])
             worth = Worth(money, money, 0.0)
@@ -323,7 +323,7 @@ class Comparison:
             Finding(
                 metric=LATENCY,
                 counts=tally,
-                worth=NO_WORD if self._units is Units.UNSEEN else worth,
+                worth=NO_WORD if self._units is Units.UNSEEN else bounded(worth),
                 interval=interval(rules.slower, seen),
                 needed=as_it_went(tally.green, worth.fine, level or self._levels.fine),
                 required=rules.required,
@@ -335,7 +335,7 @@ class Comparison:
         if self._score is None or ledger.scores is None:
             return ()
         untrusted = SCORE in uneven or self._units is Units.UNSEEN
-        worth = NO_WORD if untrusted else self._score.coin.worth(ledger.scores)
+        worth = NO_WORD if untrusted else bounded(self._score.coin.worth(ledger.scores))
         greens, green_sum, blues, blue_sum = ledger.scores.sides
         note = f"mean {green_sum / greens:.3g} against {blue_sum / blues:.3g}" if greens and blues else ""
         return (
@@ -360,7 +360,7 @@ class Comparison:
         return Finding(
             metric=wager.name,
             counts=Tally(0, green + other, green, blue + other_blue, blue),
-            worth=Worth(*money, proved),
+            worth=bounded(Worth(*money, proved)),
             interval=UNKNOWN,
             needed=as_it_went(green + other, proved, level or self._levels.fine),
             required=wager.required,
@@ -441,6 +441,11 @@ class Comparison:
 def fine_of(name: str) -> str:
     """Under which name the bet on fine of a wager is kept."""
     return f"{name}: fine"
+
+
+def bounded(worth: Worth) -> Worth:
+    """The same, where more money than can be counted is as much as can be."""
+    return Worth(*(min(money, LARGEST) for money in worth))
 
 
 def _money(finding: Finding, *, suspected: bool) -> float:

@@ -11,7 +11,7 @@ from celadon.domain.evidence import Bet, Second, Tally
 from celadon.domain.plan import Guard
 from celadon.domain.reason import Code, Reason, because
 from celadon.domain.verdict import Finding, Interval, Worth
-from celadon.judge.bet import Bets, budget
+from celadon.judge.bet import LARGEST, Bets, budget
 
 OWN = "green's errors"
 ALL = "all errors"
@@ -103,7 +103,7 @@ def _finding(name: str, bets: Bets, bet: Bet, note: str) -> Finding:
     return Finding(
         metric=name,
         counts=Tally(0, answers, events, 0, 0),
-        worth=Worth(capped, free, 0.0),
+        worth=Worth(min(capped, LARGEST), min(free, LARGEST), 0.0),
         interval=Interval(ratio=None, low=0.0, high=None),
         needed=None,
         required=False,

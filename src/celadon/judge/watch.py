@@ -64,6 +64,15 @@ def judge(
     return evidence, replace(said, verdict=verdict, findings=findings)
 
 
+def begin(release: Release, sides: Sides | None, samples: Known[Samples] | Unknown) -> Evidence | None:
+    """Evidence of nothing, just before green gets its first request: what is counted from here on belongs to it."""
+    if isinstance(samples, Unknown):
+        return None
+    of, seen = setup(release.plan), samples.value
+    ledger = begun(of, sides, seen, int(samples.taken_at)) if of is not None and sides is not None else None
+    return Evidence(judge=guard.NAME, cursor=seen.cursor_to, ledger=ledger)
+
+
 def judge_late(
     release: Release, evidence: Evidence, labels: Known[Samples] | Unknown
 ) -> tuple[Evidence, Judged | None]:

@@ -155,38 +155,46 @@ class World:
             here = left if route.match == EVERY else left * self.matching
             left -= here
             for part in route.split:
-                self._answer(route, part.revision, part.arm, here * part.share / FULL, mirrored=False)
-            for mirror in route.mirrors:
-                self._answer(route, mirror.revision, Arm.MAIN, here * mirror.share / FULL, mirrored=True)
+                self._answer(route, part.revision, part.arm, here * part.share / FULL)
+            for mirror in route.mirrors if route.draw is not None else ():
+                found = self._counted(mirror.revision, "copies", here * mirror.share / FULL)
+                self._log(route, mirror.revision, Arm.MAIN, found, mirrored=True)
 
-    def _answer(
-        self, route: Route, revision: RevisionId, arm: Arm, requests: float, *, mirrored: bool
+    def _answer(self, route: Route, revision: RevisionId, arm: Arm, requests: float) -> None:
+        count, errors = found = self._counted(revision, arm, requests)
+        self.lost += 0 if self._can_answer(revision, arm) else count
+        total = self.answered.setdefault(revision, [0, 0])
+        total[0] += count
+        total[1] += errors
+        self._label(revision, _green(route), count)
+        if route.draw is not None:
+            self._log(route, revision, arm, found, mirrored=False)
+
+    def _counted(self, revision: RevisionId, what: str, requests: float) -> tuple[int, int]:
+        """Whole answers, and errors among them."""
+        count = self._whole((revision, what), requests)
+        errors = self._whole((revision, what, "errors"), count * self.characters[revision].error_share)
+        return count, min(count, errors)
+
+    def _log(
+        self, route: Route, revision: RevisionId, arm: Arm, found: tuple[int, int], *, mirrored: bool
     ) -> None:
-        character = self.characters[revision]
-        count = self._whole(("requests", revision, arm, mirrored), requests)
-        errors = min(count, self._whole(("errors", revision, arm, mirrored), count * character.error_share))
-        share = 0
-        if route.draw is not None and not route.draw.frozen:
-            share = sum(part.share for part in route.split if part.revision == route.draw.green)
-        if not mirrored:
-            self.lost += 0 if self._can_answer(revision, arm) else count
-            total = self.answered.setdefault(revision, [0, 0])
-            total[0] += count
-            total[1] += errors
-            self._label(revision, share, count)
-        if route.draw is not None and count:
-            took = ((bucket(1000 * character.latency_ms), count - errors),) if count > errors else ()
+        assert route.draw is not None
+        count, errors = found
+        took = bucket(1000 * self.characters[revision].latency_ms)
+        if count:
             self.log.append(
                 Answers(
                     at_s=int(self.at),
                     revision=revision,
                     arm=arm,
-                    share=share,
+                    share=_green(route),
                     mirrored=mirrored,
                     requests=count,
                     errors=errors,
                     failed=errors,
-                    durations=took,
+                    durations=((took, count - errors),) if count > errors else (),
+                    mirror=sum(one.share for one in route.mirrors if one.revision == route.draw.green),
                 )
             )
 
@@ -240,6 +248,12 @@ class World:
             return replace(one, state=ReplicaState.READY, since=self.at)
         ended = Exit(code=1, at=self.at, stderr=("no such model",))
         return replace(one, state=ReplicaState.EXITED, exits=one.exits + 1, last_exit=ended, address=None)
+
+
+def _green(route: Route) -> int:
+    """Green's share in force, out of 10,000."""
+    green = route.draw.green if route.draw is not None else None
+    return sum(part.share for part in route.split if part.revision == green)
 
 
 class Replicas:

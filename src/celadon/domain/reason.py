@@ -63,6 +63,7 @@ class Code(StrEnum):
     # freezing
     FROZEN = "frozen"
     STILL_FROZEN = "still_frozen"
+    DOUBT_GREW = "doubt_grew"
     THAWED = "thawed"
     THIRD_FREEZE = "third_freeze"
     FROZE_TOO_LATE = "froze_too_late"
@@ -176,6 +177,7 @@ TEXTS: dict[Code, str] = {
     Code.DRIFTED: "green answers {answer} in {green_percent:.1f} % and blue in {blue_percent:.1f} % of the requests",
     Code.FROZEN: "every request goes to blue for now, for harm is suspected: {why}",
     Code.STILL_FROZEN: "frozen for {seconds:.0f} of at most {rest_s:.0f} s: {why}",
+    Code.DOUBT_GREW: "frozen for {seconds:.0f} s, and what is suspected has grown meanwhile: {why}",
     Code.THAWED: "goes on after a freeze of {seconds:.0f} s: {why}",
     Code.THIRD_FREEZE: "harm was suspected {freezes} times, so it waits for a person: promote or abort ({why})",
     Code.FROZE_TOO_LATE: "harm is suspected, and a freeze would leave nobody to serve: {why}",

@@ -12,14 +12,14 @@ from celadon.domain.headroom import Headroom
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because
 from celadon.domain.release import Phase, Release, Taken
-from celadon.domain.verdict import Judged
+from celadon.domain.verdict import Finding, Judged, Worth
 from celadon.release import freeze, prepare, watch
 from celadon.release.commands import Standing, answer
 from celadon.release.end import without_proofs
 from celadon.release.probation import judged_late
 from celadon.release.split import routes
 from celadon.release.stage import in_force
-from celadon.release.step import Seen, Step
+from celadon.release.step import MONEY_MAX, Seen, Step
 
 STEPS_MAX = 12
 """A tick takes every step its facts permit; more than this many would be a circle in the table."""
@@ -117,7 +117,7 @@ def _reported(before: Memory, after: Memory, judged: Judged | None) -> tuple[Mem
     """What a release keeps of its judge once it is judged no more, and how many callers it hurt in the end."""
     was = before.release
     judged_until_now = was is not None and in_force(was) is not None and was.phase is not Phase.ROLLING_BACK
-    findings = judged.findings if judged and judged_until_now else ()
+    findings = tuple(map(_storable, judged.findings)) if judged and judged_until_now else ()
     now, ended = after.release, after.last if after.last != before.last else None
     if findings and was and now is not None and (now.id, now.phase) == (was.id, Phase.ROLLING_BACK):
         after = replace(after, release=replace(now, findings=findings))
@@ -127,6 +127,10 @@ def _reported(before: Memory, after: Memory, judged: Judged | None) -> tuple[Mem
         return after, []
     told = because(Code.EXPOSURE, bad=ended.bad_answers, allowed=ended.plan.bad_answers_max)
     return after, [Taken(phase=Phase.ENDED, because=told)]
+
+
+def _storable(finding: Finding) -> Finding:
+    return replace(finding, worth=Worth(*(min(money, MONEY_MAX) for money in finding.worth)))
 
 
 def _with_findings(memory: Memory, ended: Release) -> Memory:

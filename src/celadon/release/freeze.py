@@ -59,12 +59,15 @@ def frozen(memory: Memory, release: Release, seen: Seen) -> Step:
     in_sight = seen.samples_fresh and seen.confirmed(routes(memory, seen.facts))
     why = seen.verdict.because if seen.verdict else because(Code.NO_SAMPLES, why="nothing was counted yet")
     outweighed = seen.judged is not None and seen.suspicion < 1.0
-    if in_sight and (outweighed or release.rested_s >= rest_s):
+    rested, grew = release.rested_s >= rest_s, seen.suspicion > release.suspected
+    if in_sight and (outweighed or (rested and not grew)):
         return _thaw(memory, release, why, seen)
     if seen.now.wall > release.entered_at + rest_s + release.plan.watch_deadline_s:
         return _too_long(memory, release, why, seen)
-    rested = because(Code.STILL_FROZEN, seconds=release.rested_s, rest_s=rest_s, why=text(why))
-    return Step(memory=memory, because=rested)
+    still = because(Code.STILL_FROZEN, seconds=release.rested_s, rest_s=rest_s, why=text(why))
+    if rested and grew:
+        still = because(Code.DOUBT_GREW, seconds=release.rested_s, why=text(why))
+    return Step(memory=memory, because=still)
 
 
 def resumes_at(release: Release) -> int:
@@ -98,6 +101,7 @@ def _freeze(memory: Memory, release: Release, doubt: Reason, seen: Seen) -> Step
         why = because(Code.THIRD_FREEZE, freezes=freezes, why=text(doubt))
     after = enter(release, Phase.FROZEN, why, seen.now.wall)
     after = replace(after, stage=stage, freezes=freezes, rested_s=0.0, stays_frozen=stays, waved=False)
+    after = replace(after, suspected=seen.suspicion)
     return Step(memory=replace(memory, release=after, evidence=evidence), because=why)
 
 

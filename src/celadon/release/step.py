@@ -10,6 +10,9 @@ from celadon.domain.names import RevisionId
 from celadon.domain.reason import Reason
 from celadon.domain.verdict import Judged, Verdict
 
+MONEY_MAX = 1e290
+"""Money beyond this is not counted: no journal can hold what is infinite."""
+
 FRESH_S = 5.0
 """Facts older than this move nothing forward."""
 
@@ -42,8 +45,8 @@ class Seen:
 
     @property
     def suspicion(self) -> float:
-        """Money on harm, without the cap; 1 when nothing is judged."""
-        return self.judged.suspicion if self.judged else 1.0
+        """Money on harm, without the cap, as far as it can be stored; 1 when nothing is judged."""
+        return min(self.judged.suspicion, MONEY_MAX) if self.judged else 1.0
 
     @property
     def samples_fresh(self) -> bool:

@@ -75,7 +75,7 @@ class Follower:
             self._say_loss(news, say)
             self._news = news
             for decision in news.decisions:
-                self._say_decision(decision, say)
+                self._say_decision(self._as_it_stands(decision), say)
             self._say_needs(news, say)
             for target in self.targets:
                 if target.release not in stood and (end := self._stands(target, news)) is not None:
@@ -87,6 +87,13 @@ class Follower:
     def _say_loss(self, news: News, say: Callable[[str], None]) -> None:
         if news.lost_s is not None and self._news.lost_s is None:
             say(f"{clock()} the daemon does not answer; the release goes on when it is back, trying again")
+
+    def _as_it_stands(self, decision: Json) -> Json:
+        """A record that only keeps evidence says what was counted; what it is waited for now says more."""
+        if decision["reason"]["code"] != Code.CHECKPOINT:
+            return decision
+        views = (view for view in self._news.views if tree.name(view) == decision["of"])
+        return next(({**decision, "reason": view["reason"]} for view in views), decision)
 
     def _say_decision(self, decision: Json, say: Callable[[str], None]) -> None:
         """Every change, and what only counts on, now and then."""

@@ -53,10 +53,18 @@ class Compared:
 
 
 def who_is_copied(wanted: Wanted | None) -> Copied | None:
-    """None where nothing is copied, or where counters can not tell which of blue's requests were."""
+    """None where nothing is copied, or where counters can not tell which of blue's requests were.
+
+    Copies that blue itself gets show how far it differs from itself, and are not counted beside anything.
+    """
     if wanted is None:
         return None
-    mirrors = {m for route in wanted.routes for m in route.mirrors if m.share > 0}
+    mirrors = {
+        m
+        for route in wanted.routes
+        for m in route.mirrors
+        if m.share > 0 and (route.draw is None or m.revision == route.draw.green)
+    }
     if len(mirrors) != 1:
         return None
     mirror = mirrors.pop()

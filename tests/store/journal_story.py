@@ -1,10 +1,25 @@
-"""A rich story for the journal: every command, kind and phase. Also writes the fixture, once per format."""
+"""Rich stories for the journal: every command, kind and phase. They also write the fixtures, each of them once.
+
+The first story is that of the first fixture; the second one tells what came later, and a third one would come after it.
+"""
 
 from dataclasses import replace
 
 from celadon.domain.command import Abort, Deploy, Pause, Promote, Remove, Resume, Rollback
-from celadon.domain.draw import Match
+from celadon.domain.compare import (
+    Compare,
+    Groups,
+    LabelMargin,
+    LatencyMargin,
+    Margin,
+    PairMargin,
+    ScoreMargin,
+    Units,
+)
+from celadon.domain.draw import Condition, Draw, Match, StickyCookie, StickyHeader, Where
+from celadon.domain.evidence import Bet, Clock, Closed, Coin, Ledger, Scores, Slowness, Stakes, Tally
 from celadon.domain.goal import Arm, Goal, Mirror, Part, ReplicaSet, Route, Stamp
+from celadon.domain.memory import Probation
 from celadon.domain.names import Digest, RevisionId, ServiceKey
 from celadon.domain.plan import FULL, Guard, Plan, Stage
 from celadon.domain.reason import Code, because
@@ -12,9 +27,14 @@ from celadon.domain.release import Cause, Outcome, Phase, Predecessor, Release, 
 from celadon.domain.revision import CommandRuntime, ModelRuntime, Revision, Secret
 from celadon.domain.samples import Counts, Evidence
 from celadon.domain.spec import (
+    AbTest,
+    Advance,
     Between,
+    Ends,
     Exactly,
+    Exposure,
     OnDeadline,
+    Ramp,
     ReleasePolicy,
     Resources,
     Retry,
@@ -22,10 +42,14 @@ from celadon.domain.spec import (
     RouteSpec,
     SecretEnv,
     SecretFile,
+    Serves,
     Serving,
     Settings,
+    Shadow,
+    Step,
     Watch,
 )
+from celadon.domain.verdict import Finding, Interval, Worth
 
 FRAUD = ServiceKey(name="fraud")
 RANKER = ServiceKey(namespace="shop", name="ranker")
@@ -190,6 +214,184 @@ def changes(memory):
     }
     yield {"removing": True, "goal": None}
     yield {"removed": True, "evidence": None}
+
+
+def compare():
+    """Every margin, each away from its default."""
+    return Compare(
+        errors=Margin(ratio_max=1.25, extra_max=0.0005),
+        latency=LatencyMargin(slower_max=0.1, required=True),
+        labels=LabelMargin(wrong=Margin(required=False), positive="fraud", mature_s=60.5),
+        score=ScoreMargin(lower_max=0.01),
+        pairs=PairMargin(differ_max=0.1),
+        groups=Groups(header="x-tier", values=("gold", "free")),
+        units=Units.KEYED,
+        rest_s=120.5,
+        freeze_mirror=3000,
+    )
+
+
+MATCH = Match(
+    headers=(("x-tenant", "a"),),
+    conditions=(
+        Condition(where=Where.COOKIE, name="group", values=("a", "b")),
+        Condition(where=Where.QUERY, name="beta"),
+    ),
+)
+STRATEGIES = (
+    Ramp(
+        steps=(Step(share=0, mirror=500, dwell_s=1.5), Step(share=2500, dwell_s=2.0, gate=True)),
+        advance=Advance.EVIDENCE,
+        control=True,
+    ),
+    AbTest(match=MATCH, share=2500, test_s=60.5, then=Ends.PROMOTED),
+    Shadow(mirror=1000, test_s=30.5, requests_max=500),
+)
+
+
+def coin(money=1.5):
+    stakes = Stakes(capped=(money, 0.5), free=(money * 10, 0.25))
+    closed = Closed(
+        since=170, window=171, harm=stakes, fine=stakes, past=(Tally(500, 9, 1, 90, 2),), base=0.015, copies=2
+    )
+    return Coin(closed, (Tally(2500, 3, 1, 9, 0),))
+
+
+def ledger():
+    """A comparison with something of every kind in it."""
+    stakes = Stakes(capped=(1.25,), free=(2.5,))
+    return Ledger(
+        judge="coin/1",
+        coins={"errors": coin(), "wrong labels": coin(3.0)},
+        split=coin(),
+        placebo=coin(),
+        arrivals={"wrong labels": coin()},
+        slowness=Slowness(
+            window=171, harm=(coin(),), fine=(coin(),), thresholds=(40, 60), past=((40, 7),), heard=((41, 1),)
+        ),
+        scores=Scores(window=171, harm=stakes, fine=stakes, gains=(1.5, 0.5), open_sums=(1.0, 0.5, 0.25)),
+        bets={"pairs": Bet(window=171, stakes=stakes, counts=(1, 2), past=(3, 4))},
+        classes={"fraud": (3, 30)},
+        clock=Clock(begun_s=1_700_000_000, last_s=1_700_000_009, second=1_700_000_009, low=500, high=2500),
+        strangers=1,
+        reshaped=2,
+        example="request 7: 0.5, and the copy 0.75",
+        frozen_fine=1.5,
+        outweighed=1.25,
+    )
+
+
+FINDING = Finding(
+    metric="errors",
+    counts=Tally(0, 12, 2, 99, 2),
+    worth=Worth(harm=1.5, suspected=25.5, fine=0.25),
+    interval=Interval(ratio=2.0, low=0.5, high=None),
+    needed=None,
+    note="every request is on blue",
+)
+
+
+def compared(number, phase, **changes):
+    """A release with a plan of several stages, of which one is in force."""
+    first = release(number, phase)
+    guard = first.plan.stages[0].guard
+    stages = (
+        Stage(share=0, dwell_s=1.5, guard=guard, mirror=500, mirrored_max=100, deadline_s=901.5),
+        Stage(share=2500, dwell_s=2.0, guard=guard, proof=20.0, gate=True),
+        Stage(share=FULL, dwell_s=1.0, guard=guard),
+    )
+    plan = replace(
+        first.plan,
+        stages=stages,
+        compare=compare(),
+        match=MATCH,
+        sticky=StickyHeader(header="x-user"),
+        control=True,
+        ends=Ends.REPORTED,
+        hold_serves=Serves.BLUE,
+        probation_s=60.5,
+        bad_answers_max=50,
+    )
+    policy = replace(
+        first.settings.release,
+        strategy=STRATEGIES[number % 3],
+        sticky=StickyCookie(cookie="side", lasts_s=60.5),
+        compare=compare(),
+        exposure=Exposure(bad_answers_max=50, confidence=0.99, rate_per_s=100.5),
+        probation_s=60.5,
+        watch=Watch(hold_serves=Serves.BLUE),
+    )
+    told = replace(first, plan=plan, settings=replace(first.settings, release=policy), stage=1)
+    return replace(told, **changes)
+
+
+def drawn(*, frozen):
+    """A goal whose route draws, mirrors and has a control."""
+    draw = Draw(
+        green=GREEN.id,
+        salt="fraud-4",
+        sticky=StickyHeader(header="x-user"),
+        stage=1,
+        shares=(0, 2500),
+        frozen=frozen,
+        group="x-tier",
+        groups=("gold", "free"),
+    )
+    main = Route(
+        match=MATCH,
+        split=(Part(revision=BLUE.id, share=FULL),)
+        if frozen
+        else (
+            Part(revision=GREEN.id, share=2500),
+            Part(revision=BLUE.id, share=5000),
+            Part(revision=BLUE.id, arm=Arm.CONTROL, share=2500),
+        ),
+        mirrors=(Mirror(revision=GREEN.id, share=3000), Mirror(revision=BLUE.id, share=300)),
+        draw=draw,
+    )
+    return replace(goal(GREEN), routes=(main, Route(split=(Part(revision=BLUE.id, share=FULL),))))
+
+
+def later_changes():
+    """What ticks decide of a release that compares: it is frozen, goes on, ends reported; another is on probation."""
+    evidences = replace(evidence(), label_cursor=(("labels", "7"),), ledger=ledger(), copies=42)
+    yield {"settings": settings(), "revisions": {GREEN.id: GREEN, BLUE.id: BLUE}, "live": BLUE.id}
+    yield {
+        "release": compared(3, Phase.WATCHING, moved=True),
+        "goal": drawn(frozen=False),
+        "evidence": evidences,
+    }
+    frozen = compared(4, Phase.FROZEN, moved=True, freezes=1, rested_s=4.5, suspected=25.5, bad_answers=7)
+    yield {"release": frozen, "goal": drawn(frozen=True), "evidence": replace(evidences, counts=(), copies=0)}
+    yield {"release": replace(frozen, phase=Phase.MOVING, forgiven=25.5, waved=True)}
+    yield {"release": replace(frozen, freezes=3, stays_frozen=True)}
+    yield {
+        "release": replace(frozen, phase=Phase.ROLLING_BACK, outcome=Outcome.REPORTED, findings=(FINDING,))
+    }
+    ended = compared(
+        5, Phase.ENDED, moved=True, outcome=Outcome.PROMOTED, ended_at=NOW + 20.0, findings=(FINDING, FINDING)
+    )
+    yield {
+        "release": None,
+        "evidence": None,
+        "last": ended,
+        "live": GREEN.id,
+        "probation": Probation(release=ended, evidence=evidences, until=NOW + 80.5),
+        "releases_asked": 6,
+    }
+    yield {"probation": None}
+
+
+def tell_later(journal):
+    """Write the story of what came after the first fixture was written."""
+    at = NOW
+    journal.lead(FRAUD, 1_700_000_000_000, at)
+    for change in later_changes():
+        at += 0.25
+        before = journal.read(FRAUD)
+        journal.record(before, replace(before, **change), because(Code.FROZEN, why="a story"), at)
+        if change.get("probation"):
+            journal.checkpoint(FRAUD, at)
 
 
 def tell(journal):

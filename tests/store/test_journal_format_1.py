@@ -1,7 +1,7 @@
-"""A journal of format 1 is read for ever. If a test here fails, the code is wrong and not the fixture.
+"""Journals of format 1 are read for ever. If a test here fails, the code is wrong and not the fixture.
 
-The fixture was written once, by `write()` below, and is never written again: `python tests/store/test_journal_format_1.py`
-refuses while the files are there.
+Each fixture was written once, by `write()` below, and is never written again: `python tests/store/test_journal_format_1.py`
+leaves files alone that are there. What came to be remembered later has a fixture of its own.
 """
 
 import json
@@ -23,15 +23,16 @@ from celadon.store.fold import fold, fold_all
 from celadon.store.journal import SqliteJournal
 
 FIXTURES = Path(__file__).parent / "fixtures"
-JOURNAL = FIXTURES / "journal-format-1.jsonl"
-MEMORY = FIXTURES / "journal-format-1.memory.json"
+FIRST = "journal-format-1"
+COMPARED = "journal-format-1-compared"
+BOTH = pytest.mark.parametrize("name", [FIRST, COMPARED])
 FRAUD = ServiceKey(name="fraud")
 LATER = {"probation"}
-"""Fields of memory that did not exist when the fixture was written: it is read without them."""
+"""Fields of memory that did not exist when the first fixture was written: it is read without them."""
 
 
-def lines():
-    return JOURNAL.read_bytes().splitlines()
+def lines(name=FIRST):
+    return (FIXTURES / f"{name}.jsonl").read_bytes().splitlines()
 
 
 def followed(stored):
@@ -41,21 +42,39 @@ def followed(stored):
         yield record
 
 
-def test_its_chain_holds():
-    assert [record.seq for record in followed(lines())] == list(range(1, len(lines()) + 1))
+@BOTH
+def test_its_chain_holds(name):
+    assert [record.seq for record in followed(lines(name))] == list(range(1, len(lines(name)) + 1))
 
 
-def test_it_still_folds_to_what_was_remembered():
-    pinned = json.loads(MEMORY.read_text())
+@BOTH
+def test_it_still_folds_to_what_was_remembered(name):
+    pinned = json.loads((FIXTURES / f"{name}.memory.json").read_text())
     memory = Memory(service=FRAUD)
     compared = set()
-    for record in followed(lines()):
+    for record in followed(lines(name)):
         memory = fold(memory, record)
         if str(record.seq) in pinned:
             assert memory == decode(Memory, pinned[str(record.seq)]), f"record {record.seq}"
             compared.add(str(record.seq))
     assert compared == set(pinned)
     assert len(compared) > 4
+
+
+def test_what_came_later_is_told_by_the_second():
+    releases = [
+        r.body["set"]["release"] for r in followed(lines(COMPARED)) if r.body.get("set", {}).get("release")
+    ]
+    assert Phase.FROZEN in {release["phase"] for release in releases}
+    memory = Memory(service=FRAUD)
+    seen = []
+    for record in followed(lines(COMPARED)):
+        memory = fold(memory, record)
+        seen.append(memory)
+    assert any(m.probation and m.probation.evidence.ledger for m in seen)
+    assert any(m.evidence and m.evidence.ledger and m.evidence.ledger.scores for m in seen)
+    assert any(m.goal and m.goal.routes[0].draw and m.goal.routes[0].draw.frozen for m in seen)
+    assert any(m.last and len(m.last.findings) == 2 for m in seen)
 
 
 def test_it_is_a_rich_story():
@@ -99,12 +118,12 @@ def test_it_can_be_imported_into_a_journal_and_read_there(tmp_path):
     journal.close()
 
 
-def write():
-    """The files of a new format, from the story in journal_story.py."""
-    from journal_story import tell
-
-    if JOURNAL.exists() or MEMORY.exists():
-        sys.exit("the fixture is there, and it is kept for ever; a new format gets files of its own")
+def write(name, tell):
+    """The files of one story in journal_story.py."""
+    journal_file, memory_file = FIXTURES / f"{name}.jsonl", FIXTURES / f"{name}.memory.json"
+    if journal_file.exists() or memory_file.exists():
+        sys.stderr.write(f"{name} is there, and it is kept for ever; what is new gets files of its own\n")
+        return
     with tempfile.TemporaryDirectory() as home:
         journal = SqliteJournal(Path(home) / "journal.db")
         tell(journal)
@@ -112,13 +131,17 @@ def write():
         stored = [bytes(row[0]) for row in journal._database.execute(query)]
         journal.close()
     memory, pinned = Memory(service=FRAUD), {}
+    every = 5 if name == FIRST else 2
     for record in followed(stored):
         memory = fold(memory, record)
-        if record.seq % 5 == 4 or record.seq == len(stored):
+        if record.seq % every == every - 1 or record.seq == len(stored):
             pinned[str(record.seq)] = encode(memory)
-    JOURNAL.write_bytes(b"\n".join(stored) + b"\n")
-    MEMORY.write_text(json.dumps(pinned, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    journal_file.write_bytes(b"\n".join(stored) + b"\n")
+    memory_file.write_text(json.dumps(pinned, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
-    write()
+    from journal_story import tell, tell_later
+
+    write(FIRST, tell)
+    write(COMPARED, tell_later)

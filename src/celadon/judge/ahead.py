@@ -15,9 +15,12 @@ from celadon.judge.compare import Levels
 from celadon.judge.exposure import REACTION_S
 from celadon.judge.metrics import COPIES, ERRORS, parts
 from celadon.judge.odds import Rules, fine_odds, harm_odds
-from celadon.judge.planner import LEAST, Traffic, Walk, floor_s, harm_nats, passed, walk
+from celadon.judge.planner import LEAST, Pace, Traffic, floor_s, harm_nats, pace, passed, walk
 
 RATIOS = (1.5, 2.0, 5.0)
+CERTAIN = 1e-6
+"""A walk with less variance than this part of its drift just goes on."""
+
 NEVER_S = 1e9
 """What takes longer is never seen."""
 
@@ -107,6 +110,12 @@ def ahead(plan: Plan, load: Load) -> Ahead | None:
     )
 
 
+def in_time(plan: Plan, load: Load) -> bool:
+    """Whether the proof that a plan asks for can be counted on before the deadline."""
+    legs = _legs(plan, load)
+    return plan.compare is not None and len(legs) > 0 and not _fine(plan, plan.compare, legs, load)[1]
+
+
 def rules_of(compare: Compare) -> Rules:
     """How errors are judged."""
     return Rules(fine_ratio=compare.errors.ratio_max, fine_extra=compare.errors.extra_max)
@@ -141,7 +150,7 @@ def _legs(plan: Plan, load: Load) -> list[Leg]:
     return legs
 
 
-Course = list[tuple[float, float, Leg, Walk]]
+Course = list[tuple[float, float, Pace]]
 """From when to when a bet grows how."""
 
 
@@ -155,21 +164,23 @@ def _look(compare: Compare, legs: list[Leg], load: Load, ratio: float) -> Look:
     green = min(ratio * base, 1.0)
     times = _times(compare, legs, load, green)
     of = parts(compare, copies=any(not leg.live for leg in legs) or compare.freeze_mirror > 0)
-    course = _course(rules, list(zip(legs, times, strict=True)), load, ratio)
-    courses = [(metric, [part for part in course if part[2].metric == metric]) for metric in (COPIES, ERRORS)]
+    timed = list(zip(legs, times, strict=True))
 
-    def by(level: float) -> Callable[[float], float]:
+    def by(level: float, cap: float) -> Callable[[float], float]:
+        courses = [
+            (_course(rules, [one for one in timed if one[0].metric == metric], load, ratio, cap), part)
+            for metric, part in of.items()
+        ]
+
         def seen(at_s: float) -> float:
-            unseen = 1.0
-            for metric, course in courses:
-                unseen *= 1 - _crossed(course, harm_nats(rules, level / of[metric]), at_s) if course else 1.0
-            return 1 - unseen
+            missed = (1 - _crossed(course, harm_nats(rules, level / part), at_s) for course, part in courses)
+            return 1 - math.prod(missed)
 
         return seen
 
-    frozen_s = _likely(by(Levels().suspected), 0.0, REACTION_S)
+    frozen_s = _likely(by(Levels().suspected, math.inf), 0.0, REACTION_S)
     harm = 1 / compare.alpha_harm
-    proved_s = _likely(by(harm), floor_s(rules, rules.cap, harm), 0.0)
+    proved_s = _likely(by(harm, rules.cap), floor_s(rules, rules.cap, harm), 0.0)
     return Look(
         ratio=ratio,
         within=green < rules.fine_ratio * base + rules.fine_extra,
@@ -183,28 +194,33 @@ def _look(compare: Compare, legs: list[Leg], load: Load, ratio: float) -> Look:
     )
 
 
-def _course(rules: Rules, legs: list[tuple[Leg, tuple[float, float]]], load: Load, ratio: float) -> Course:
+def _course(
+    rules: Rules, legs: list[tuple[Leg, tuple[float, float]]], load: Load, ratio: float, cap: float
+) -> Course:
     course = []
     for leg, (begin, end) in legs:
         if begin < NEVER_S:
             (odds,) = harm_odds(replace(rules, ratios=(ratio,)), leg.share, load.base)
             traffic = Traffic(rate_per_s=leg.rate_per_s, share=leg.share, base=load.base)
-            course.append((begin, end, leg, walk(traffic, odds, min(ratio * load.base, 1.0))))
+            step = walk(traffic, odds, min(ratio * load.base, 1.0))
+            course.append((begin, end, pace(step, leg.rate_per_s, rules.window_s, cap)))
     return course
 
 
 def _crossed(course: Course, nats: float, at_s: float) -> float:
-    """The chance that a walk whose steps change on the way has gained `nats` by then, on the clock of its drift."""
+    """The chance that a walk whose pace changes on the way has gained `nats` by then, on the clock of its drift."""
     gained = spread = jump = 0.0
-    for begin, end, leg, step in course:
+    for begin, end, step in course:
         seconds = min(at_s, end) - begin
         if seconds > 0:
-            gained += step.drift * leg.rate_per_s * seconds
-            spread += step.spread * leg.rate_per_s * seconds
+            gained += step.drift * seconds
+            spread += step.spread * seconds
             jump = step.jump
     if gained <= 0:
         return 0.0
     reach = nats + jump
+    if spread < CERTAIN * gained:
+        return float(gained >= reach)
     return passed(gained, reach, reach * reach * gained / spread)
 
 
@@ -212,7 +228,7 @@ def _times(compare: Compare, legs: list[Leg], load: Load, green: float) -> list[
     """When each leg begins and ends on average: after its time, and once the proof that it asks for is there."""
     at_s, money, times = 0.0, 0.0, []
     for number, leg in enumerate(legs):
-        drift = _fine_walk(compare, leg, load, green).drift * leg.rate_per_s if leg.live else 0.0
+        drift = _fine_pace(compare, leg, load, green).drift if leg.live else 0.0
         wanted = math.log(leg.stage.proof) - money if leg.stage.proof else 0.0
         lasts = leg.lasts_s
         if wanted > 0:
@@ -223,10 +239,12 @@ def _times(compare: Compare, legs: list[Leg], load: Load, green: float) -> list[
     return times
 
 
-def _fine_walk(compare: Compare, leg: Leg, load: Load, green: float) -> Walk:
-    base = max(load.base, LEAST)
-    (odds,) = fine_odds(rules_of(compare), leg.share, base)
-    return walk(Traffic(rate_per_s=leg.rate_per_s, share=leg.share, base=load.base), odds, green)
+def _fine_pace(compare: Compare, leg: Leg, load: Load, green: float) -> Pace:
+    """How fast the bet on fine grows, its windows capped."""
+    rules = rules_of(compare)
+    (odds,) = fine_odds(rules, leg.share, max(load.base, LEAST))
+    step = walk(Traffic(rate_per_s=leg.rate_per_s, share=leg.share, base=load.base), odds, green)
+    return pace(step, leg.rate_per_s, rules.window_s, rules.fine_cap)
 
 
 def _hurt(legs: list[Leg], times: list[tuple[float, float]], at_s: float) -> float:
@@ -274,7 +292,7 @@ def _at_once(plan: Plan, compare: Compare, legs: list[Leg], load: Load) -> tuple
     for leg in legs[:-1]:
         begins.append(begins[-1] + leg.lasts_s)
     course = [
-        (begin, end, leg, _fine_walk(compare, leg, load, load.base))
+        (begin, end, _fine_pace(compare, leg, load, load.base))
         for leg, (begin, end) in zip(legs, pairwise((*begins, NEVER_S)), strict=True)
         if leg.live
     ]
@@ -293,18 +311,16 @@ def _grown(plan: Plan, compare: Compare, legs: list[Leg], load: Load) -> tuple[L
         if not leg.live:
             mean += leg.lasts_s
             continue
-        step = _fine_walk(compare, leg, load, load.base)
+        step = _fine_pace(compare, leg, load, load.base)
         wanted = math.log(leg.stage.proof) - money
         if step.drift <= 0:
             return None, True
-        each_s = (wanted + step.jump * wanted / math.log(legs[-1].stage.proof)) / (
-            step.drift * leg.rate_per_s
-        )
-        own = each_s * step.spread / step.drift**2 / leg.rate_per_s
+        each_s = (wanted + step.jump * wanted / math.log(legs[-1].stage.proof)) / step.drift
+        own = each_s * step.spread / step.drift**2
         least_s = max(leg.lasts_s, floor_s(rules, rules.fine_cap, math.exp(wanted)))
         late = late or each_s + 2 * math.sqrt(own) > _deadline_s(plan, leg.stage)
         mean, spread, money = mean + max(each_s, least_s), spread + own, money + wanted
-    shape = mean**3 / spread if spread else math.inf
+    shape = mean**3 / max(spread, CERTAIN * mean)
     found = _likely(lambda at_s: passed(at_s, mean, shape), 0.0, 0.0)
     return found, late or found is None
 

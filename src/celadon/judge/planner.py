@@ -160,6 +160,30 @@ def walk(traffic: Traffic, odds: Odds, green: float) -> Walk:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """The same by the second. Where windows are capped, what is beyond the cap does not count."""
+
+    drift: float
+    spread: float
+    jump: float
+
+
+def pace(step: Walk, rate_per_s: float, window_s: int, cap: float) -> Pace:
+    """How fast a bet grows, its windows being nearly normal. rate_per_s: answers of both sides."""
+    drift, spread, top = step.drift * rate_per_s, step.spread * rate_per_s, math.log(cap)
+    if math.isinf(cap) or spread == 0:
+        return Pace(drift=drift, spread=spread, jump=step.jump)
+    mean, sigma = drift * window_s, math.sqrt(spread * window_s)
+    z = (top - mean) / sigma
+    below, density = _normal(z), math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    first = mean * below - sigma * density + top * (1 - below)
+    second = (mean**2 + sigma**2) * below - sigma * (top + mean) * density + top**2 * (1 - below)
+    return Pace(
+        drift=first / window_s, spread=max(second - first**2, 0.0) / window_s, jump=min(step.jump, top)
+    )
+
+
 def _forecast(traffic: Traffic, odds: Odds, green: float, nats: float) -> Forecast | None:
     step = walk(traffic, odds, green)
     if step.drift <= 0:

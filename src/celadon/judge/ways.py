@@ -4,9 +4,13 @@ import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from celadon.domain.compare import Compare
+from celadon.domain.compare import Compare, Margin
 from celadon.domain.plan import FULL, Plan, Stage
-from celadon.judge.ahead import Load, ahead
+from celadon.judge.ahead import Load, ahead, in_time
+from celadon.judge.chances import first
+
+WIDEST = 100
+"""A margin that would have to be widened by more steps than this is no margin any more."""
 
 
 class Means(StrEnum):
@@ -46,11 +50,6 @@ def ways(plan: Plan, load: Load) -> tuple[Way, ...]:
     return tuple(way for way in found if way is not None)
 
 
-def _ends(plan: Plan, load: Load) -> bool:
-    found = ahead(plan, load)
-    return found is not None and not found.late
-
-
 def _wider_share(plan: Plan, load: Load) -> Way | None:
     """A larger share in the last stage that splits requests; half of them is where most is learned."""
     split = [number for number, stage in enumerate(plan.stages) if 0 < stage.share < FULL]
@@ -60,24 +59,28 @@ def _wider_share(plan: Plan, load: Load) -> Way | None:
                 replace(stage, share=share) if number == split[-1] else stage
                 for number, stage in enumerate(plan.stages)
             )
-            if _ends(replace(plan, stages=stages), load):
+            if in_time(replace(plan, stages=stages), load):
                 return Way(means=Means.SHARE, amount=share)
     return None
 
 
 def _wider_margin(plan: Plan, compare: Compare, load: Load) -> list[Way]:
-    """The narrowest wider ratio, and the narrowest wider extra, with which it would end."""
+    """The narrowest wider ratio, in tenths, and the narrowest wider extra, in tenths of a percent, that would do."""
+
+    def ratio(steps: int) -> Margin:
+        return replace(compare.errors, ratio_max=(math.floor(compare.errors.ratio_max * 10) + steps) / 10)
+
+    def extra(steps: int) -> Margin:
+        return replace(compare.errors, extra_max=(math.floor(compare.errors.extra_max * 1000) + steps) / 1000)
+
+    def enough(margin: Margin) -> bool:
+        return in_time(replace(plan, compare=replace(compare, errors=margin)), load)
+
     found = []
-    for tenths in range(math.floor(compare.errors.ratio_max * 10) + 1, 101):
-        wider = replace(compare, errors=replace(compare.errors, ratio_max=tenths / 10))
-        if _ends(replace(plan, compare=wider), load):
-            found.append(Way(means=Means.RATIO, amount=tenths / 10))
-            break
-    for tenths in range(math.floor(compare.errors.extra_max * 1000) + 1, 101):
-        wider = replace(compare, errors=replace(compare.errors, extra_max=tenths / 1000))
-        if _ends(replace(plan, compare=wider), load):
-            found.append(Way(means=Means.EXTRA, amount=tenths / 1000))
-            break
+    steps = first(lambda steps: enough(ratio(steps)), WIDEST)
+    found += [Way(means=Means.RATIO, amount=ratio(steps).ratio_max)] if steps < WIDEST else []
+    steps = first(lambda steps: enough(extra(steps)), WIDEST)
+    found += [Way(means=Means.EXTRA, amount=extra(steps).extra_max)] if steps < WIDEST else []
     return found
 
 

@@ -2,10 +2,14 @@
 
 import http.client
 import json
+import re
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
-from doors_given import SERVER, ask, until
+from doors_given import SERVER, Home, ask, until
 
 pytestmark = pytest.mark.e2e
 
@@ -23,8 +27,17 @@ SPLIT = """\
 """
 
 
+@pytest.fixture(scope="module")
+def split():
+    """A daemon in the middle of a release: score 1 is blue, score 2 is green, and half of the requests go to each."""
+    home = Home(Path(tempfile.mkdtemp(prefix="cel-")))
+    home.done("up")
+    deploy_split(home)
+    yield home
+    home.end()
+
+
 def deploy_split(up):
-    """Score 1 is blue, score 2 is green, and half of the requests go to each."""
     for score, more in ((1, ()), (2, ("--detach",))):
         spec = up.work / up.service(score=score, deadline=600)
         (up.work / "score-files" / "server.py").write_text(PREDICTS)
@@ -58,34 +71,14 @@ def finding(up, metric):
     return next((one for one in judged["findings"] if one["metric"] == metric), None) if judged else None
 
 
-def test_labels_and_scores_of_a_release_are_joined_with_its_answers(up):
-    deploy_split(up)
-    early = ask(up.socket, "POST", "/v1/services/score/feedback", [{"id": "q-0", "label": 1}])
-    assert early[1] == {
-        "accepted": 0, "waiting": 1, "twice": 0, "unneeded": 0, "refused": 0, "problems": []
-    }  # fmt: skip
-    said = answered(up, [f"q-{number}" for number in range(60)])
-    assert set(said.values()) == {1, 2}
-    lines = [json.dumps({"id": request, "label": 1, "score": 0.5}) for request in said]
-    told = up.asked("feedback", write(up, "labels.jsonl", *lines))
-    assert (told["twice"], told["refused"], told["lines"]) == (1, 0, 60)
-    heard = until(lambda: found if (found := view(up)["feedback"])["accepted"] == 60 else None)
-    assert (heard["waiting"], heard["twice"]) == (0, 1)
-    green = sum(score == 2 for score in said.values())
-    wrong = until(lambda: found if (found := finding(up, "labels")) and found["green"] == green else None)
-    assert (wrong["green_events"], wrong["blue"], wrong["blue_events"]) == (green, 60 - green, 0)
-    assert "feedback  60 taken, 1 came twice" in up.done("status", "score")
-
-
 def write(up, name, *lines):
     (up.work / name).write_text("".join(f"{line}\n" for line in lines))
     return name
 
 
-def test_wrong_lines_are_told_by_number_and_cost_no_other(up):
-    deploy_split(up)
+def test_wrong_lines_are_told_by_number_and_cost_no_other(split):
     name = write(
-        up,
+        split,
         "some.jsonl",
         '{"id": "a", "wrong": true}',
         "nonsense",
@@ -97,7 +90,7 @@ def test_wrong_lines_are_told_by_number_and_cost_no_other(up):
         '{"id": "f", "label": false}',
         "[1]",
     )
-    ran = up.run("feedback", name, "--service", "score")
+    ran = split.run("feedback", name, "--service", "score")
     assert ran.returncode == 1
     assert ran.stdout == "score: 2 wait until their request is known, 6 wrong\n"
     numbered = dict(line.split(": ", 1) for line in ran.stderr.splitlines())
@@ -106,33 +99,35 @@ def test_wrong_lines_are_told_by_number_and_cost_no_other(up):
     assert numbered["line 4"] == "`score` must be a number from 0 to 1"
     assert numbered["line 6"] == "has none of `wrong`, `label` and `score`"
     assert numbered["line 7"] == "has `note`, which is not known"
-    told = json.loads(up.run("feedback", name, "--output", "json").stdout)
+    told = json.loads(split.run("feedback", name, "--output", "json").stdout)
     assert (told["twice"], told["waiting"], told["refused"], len(told["problems"])) == (2, 0, 6, 6)
 
 
-def test_a_csv_file_and_a_pipe_are_read_too(up):
-    deploy_split(up)
-    name = write(up, "labels.csv", "id,label,wrong,score", "a,3,,", "b,,TRUE,0.5", "c,,,high")
-    ran = up.run("feedback", name)
+def test_a_csv_file_and_a_pipe_are_read_too(split):
+    name = write(split, "labels.csv", "id,label,wrong,score", "csv-a,3,,", "csv-b,,TRUE,0.5", "csv-c,,,high")
+    ran = split.run("feedback", name)
     assert (ran.returncode, ran.stdout) == (1, "score: 2 wait until their request is known, 1 wrong\n")
     assert ran.stderr == "line 4: `score` must be a number from 0 to 1\n"
-    told = up.done("feedback", "-", stdin='{"id": "b", "wrong": false}\n{"id": "x", "wrong": true}')
+    told = split.done(
+        "feedback", "-", stdin='{"id": "csv-b", "wrong": false}\n{"id": "csv-x", "wrong": true}'
+    )
     expected = "score: 1 wait until their request is known, 1 were there before, and the first stays\n"
     assert told == expected
-    nameless = up.run("feedback", write(up, "nameless.csv", "request,label", "a,3"))
+    nameless = split.run("feedback", write(split, "nameless.csv", "request,label", "a,3"))
     assert nameless.returncode == 1
     assert "names no column `id`" in nameless.stderr
 
 
-def test_a_pipe_is_read_as_its_lines_come(up):
-    deploy_split(up)
-    process = up.begin(
-        "sh",
-        "-c",
-        f'(echo \'{{"id": "a", "wrong": true}}\'; read end) | {sys.executable} -m celadon feedback -',
-    )
-    until(lambda: view(up)["feedback"]["waiting"] == 1)
-    process.kill()
+def test_a_pipe_is_read_as_its_lines_come(split):
+    command = [sys.executable, "-m", "celadon", "feedback", "-"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    before = view(split)["feedback"]["waiting"]
+    with subprocess.Popen(command, env=split.environment(), **pipes) as process:
+        process.stdin.write('{"id": "live", "wrong": true}\n')
+        process.stdin.flush()
+        until(lambda: view(split)["feedback"]["waiting"] == before + 1)
+        assert process.poll() is None
+        assert process.communicate()[0] == "score: 1 wait until their request is known\n"
 
 
 def test_feedback_on_what_is_not_compared_or_not_there_is_said(up):
@@ -152,12 +147,35 @@ def test_feedback_on_what_is_not_compared_or_not_there_is_said(up):
     assert (which.returncode, "services here: other, score" in which.stderr) == (1, True)
 
 
-def test_predictions_can_be_posted_by_replicas_that_write_no_file(up):
-    deploy_split(up)
-    green = view(up)["release"]["green"]
+def test_predictions_can_be_posted_by_replicas_that_write_no_file(split):
+    green = view(split)["release"]["green"]
     path = "/v1/services/score/predictions"
     good = {"id": "p-1", "answer": {"class": "cat"}, "revision": green}
     bad = [{**good, "answer": {}}, {**good, "revision": "other"}, {"id": "p-2", "revision": green}]
-    status, told = ask(up.socket, "POST", path, {"predictions": [good, good, *bad]})
+    status, told = ask(split.socket, "POST", path, {"predictions": [good, good, *bad]})
     assert (status, told["accepted"], told["twice"], told["refused"]) == (200, 1, 1, 3)
     assert [problem["path"] for problem in told["problems"]] == [f"predictions/{n}" for n in (2, 3, 4)]
+
+
+def test_labels_and_scores_of_a_release_are_joined_with_its_answers(split):
+    before = view(split)["feedback"]
+    early = ask(split.socket, "POST", "/v1/services/score/feedback", [{"id": "q-0", "label": 1}])
+    assert early[1] == {
+        "accepted": 0, "waiting": 1, "twice": 0, "unneeded": 0, "refused": 0, "problems": []
+    }  # fmt: skip
+    said = answered(split, [f"q-{number}" for number in range(60)])
+    assert set(said.values()) == {1, 2}
+    lines = [json.dumps({"id": request, "label": 1, "score": 0.5}) for request in said]
+    told = split.asked("feedback", write(split, "labels.jsonl", *lines))
+    assert (told["twice"], told["refused"], told["lines"]) == (1, 0, 60)
+    until(lambda: view(split)["feedback"]["accepted"] == before["accepted"] + 60)
+    assert view(split)["feedback"]["twice"] == before["twice"] + 1
+    green = sum(score == 2 for score in said.values())
+    wrong = until(
+        lambda: found if (found := finding(split, "wrong")) and found["green"]["answers"] == green else None
+    )
+    assert wrong["green"]["events"] == green
+    assert wrong["blue"] == {"answers": 60 - green, "events": 0}
+    assert re.search(
+        r"feedback +60 taken, \d+ wait for their request, \d+ came twice", split.done("status", "score")
+    )

@@ -12,7 +12,7 @@ from celadon.domain.problem import Fault, LastingFault, TransientFault
 BUSY_S = 1.0
 RETRY_S = 5.0
 FORMAT = 1
-APPLICATION = 0x63656C6C
+OURS = 0x63656C6C
 """`cell`: tells this file from celadon's journal and from any other SQLite file."""
 
 TABLES = """
@@ -62,9 +62,9 @@ def _prepared(database: sqlite3.Connection, path: Path) -> str:
         database.executescript(f"BEGIN; {TABLES} COMMIT;")
         database.execute("INSERT INTO about VALUES ('name', ?)", (secrets.token_hex(6),))
         database.execute(f"PRAGMA user_version = {FORMAT}")
-        database.execute(f"PRAGMA application_id = {APPLICATION}")
+        database.execute(f"PRAGMA application_id = {OURS}")
     found = [database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
-    if found != [APPLICATION, FORMAT]:
+    if found != [OURS, FORMAT]:
         hint = "move it away: what it holds can not be joined any more"
         raise LastingFault(f"{path} is a database of something else or of another celadon", hint)
     return str(database.execute("SELECT value FROM about WHERE name = 'name'").fetchone()[0])

@@ -83,9 +83,10 @@ class Ears:
         return Told(end=since)
 
     def counted(self, source: str, requests: Callable[[ServiceKey], int]) -> None:
-        """What Envoy's counters say at this moment, so that a log that stands still is noticed."""
+        """What Envoy's counters say at this moment, so that a log that stands still is noticed, and opened again."""
         for service, heard in self._heard.items():
             heard.gap.counted(source, requests(service), time.monotonic())
+            self._owed |= heard.gap.stalled
 
     def notes(self, service: ServiceKey) -> tuple[str, ...]:
         """What a person should know of the log of one service."""
@@ -106,10 +107,10 @@ class Ears:
         self._forget()
         wanted = [(heard, self.drawn(service)) for service, heard in self._heard.items()]
         try:
-            self._owed |= await asyncio.to_thread(self.log.rotate)
+            parts, self._end, rotated = await asyncio.to_thread(self._read, wanted)
+            self._owed |= rotated
             with contextlib.suppress(TransientFault):
                 await self._pay()
-            parts, self._end = await asyncio.to_thread(self._read, wanted)
             self._why = ""
         except OSError as error:
             self._why = f"the request log can not be read: {error.strerror}"
@@ -135,7 +136,9 @@ class Ears:
                     for path in units_files(self.folder, service):
                         path.unlink(missing_ok=True)
 
-    def _read(self, wanted: Iterable[tuple[Heard, Draw | None]]) -> tuple[list[tuple[Heard, Part]], Place]:
+    def _read(
+        self, wanted: Iterable[tuple[Heard, Draw | None]]
+    ) -> tuple[list[tuple[Heard, Part]], Place, bool]:
         """In the thread. Those that stand at the same place, as they mostly do, read together."""
         by_place: dict[Place, list[tuple[Heard, Draw | None]]] = defaultdict(list)
         for heard, draw in wanted:
@@ -146,7 +149,9 @@ class Ears:
             lines = found.lines.split(b"\n")
             route = self.routed is not None
             parts += [(heard, heard.hear(found, lines, draw, route=route)) for heard, draw in those]
-        return parts, self.log.end()
+        end = self.log.end()
+        needed = min((place.number for place in by_place), default=None)
+        return parts, end, self.log.rotate(needed)
 
     def _take(self, heard: Heard, part: Part) -> None:
         """Begun anew in the meantime: those lines will be read again."""
@@ -162,5 +167,7 @@ class Ears:
                 return
         heard.take(part)
         draw = self.drawn(service)
-        if draw is not None and any(s.failed and key.revision == draw.green for key, s in part.sums.items()):
+        if draw is not None and any(
+            s.every.failed and key.revision == draw.green for key, s in part.sums.items()
+        ):
             self.wake(service)

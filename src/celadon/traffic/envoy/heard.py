@@ -59,20 +59,39 @@ class Key(NamedTuple):
 
 
 @dataclass(slots=True)
+class Times:
+    """How answers ended: with an error, or after how long, by bucket."""
+
+    failed: int = 0
+    buckets: dict[int, int] = field(default_factory=dict)
+
+    def count(self, at: int | None, *, error: bool) -> None:
+        """One more answer."""
+        if error:
+            self.failed += 1
+        elif at is not None:
+            self.buckets[at] = self.buckets.get(at, 0) + 1
+
+    def add(self, other: "Times") -> None:
+        self.failed += other.failed
+        for at, answers in other.buckets.items():
+            self.buckets[at] = self.buckets.get(at, 0) + answers
+
+
+@dataclass(slots=True)
 class Sum:
-    """Answers under one key."""
+    """Answers under one key. every: all of them; first: those of the first request of each unit that has a key."""
 
     requests: int = 0
     errors: int = 0
-    failed: int = 0
-    durations: dict[int, int] = field(default_factory=dict)
+    every: Times = field(default_factory=Times)
+    first: Times = field(default_factory=Times)
 
     def add(self, other: "Sum") -> None:
         self.requests += other.requests
         self.errors += other.errors
-        self.failed += other.failed
-        for at, answers in other.durations.items():
-            self.durations[at] = self.durations.get(at, 0) + answers
+        self.every.add(other.every)
+        self.first.add(other.first)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -151,17 +170,13 @@ class Heard:
         found = part.sums.get(key)
         if found is None:
             found = part.sums[key] = Sum()
-        if line.error:
-            found.failed += 1
-        elif line.duration_us is not None:
-            at = bucket(line.duration_us)
-            found.durations[at] = found.durations.get(at, 0) + 1
-        if self._units is None or line.unit is None or not 0 < share < FULL:
+        at = None if line.duration_us is None else bucket(line.duration_us)
+        found.every.count(at, error=line.error)
+        if self._units is None or not 0 < share < FULL:
             found.requests += 1
             found.errors += line.error
         else:
-            found.requests += self._units.mark(Mark.ASKED, line.unit)
-            found.errors += line.error and self._units.mark(Mark.ERRED, line.unit)
+            self._count_unit(found, self._units, line, at)
         if route:
             part.routed.append(
                 Routed(
@@ -173,6 +188,14 @@ class Heard:
                     group=group,
                 )
             )
+
+    def _count_unit(self, found: Sum, units: Units, line: log.Line, at: int | None) -> None:
+        """Who has no key was drawn for this request alone, and is met for the first and the last time."""
+        if line.unit is None or units.mark(Mark.ASKED, line.unit):
+            found.requests += 1
+            found.first.count(at, error=line.error)
+        if line.error and (line.unit is None or units.mark(Mark.ERRED, line.unit)):
+            found.errors += 1
 
     def _meet(self, salt: str) -> bool:
         """Takes up the units of the release. Whether all of those that were recorded are there."""
@@ -246,8 +269,10 @@ def _answers(sums: dict[Key, Sum]) -> Iterable[Answers]:
             group=key.group,
             requests=found.requests,
             errors=found.errors,
-            durations=tuple(sorted(found.durations.items())),
-            failed=found.failed,
+            durations=tuple(sorted(found.every.buckets.items())),
+            failed=found.every.failed,
+            first_durations=tuple(sorted(found.first.buckets.items())),
+            first_failed=found.first.failed,
         )
 
 

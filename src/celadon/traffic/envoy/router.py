@@ -203,11 +203,11 @@ class EnvoyRouter:
         return Known(value=samples, taken_at=self._reading.taken_at)
 
     def _compared(self, service: ServiceKey, since: str) -> Compared | None:
-        """Copies and their originals; None while it is not known for sure who gets copies."""
+        """Copies and their originals. Nothing is told while it is not known for sure who gets copies."""
         copied = self._copied.get(service)
         if copied is None or self._reading is None:
             self._lacking.pop(service, None)
-            return None
+            return Compared(position=since) if since else None
         found = compare(self._reading, self._reading.tallies.get(service, {}), copied, since)
         self._lacking[service] = found.lacking
         return found

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,15 +64,20 @@ class RequestLog:
         os.fchmod(file, 0o600)
         os.close(file)
 
-    def rotate(self) -> bool:
-        """Puts a log that has grown too large aside. Envoy must then be told to open it again, and writes on until it is."""
+    def rotate(self, needed: int | None) -> bool:
+        """Puts a log that has grown too large aside. Envoy must then be told to open it again, and writes on until it is.
+
+        needed: the oldest number that is still being read; it stays, as long as there are not twice as many files.
+        """
         *aside, live = self._files()
         if live.size <= LOG_BYTES:
             return False
         live.path.rename(self._aside(live.number))
         self.prepare()
-        for old in aside[: len(aside) + 1 - KEPT_LOGS]:
-            old.path.unlink(missing_ok=True)
+        old = [*aside, live][:-KEPT_LOGS]
+        for file in old:
+            if needed is None or file.number < needed or file in old[:-KEPT_LOGS]:
+                self._aside(file.number).unlink(missing_ok=True)
         return True
 
     def end(self) -> Place:
@@ -93,8 +98,10 @@ class RequestLog:
             (f for f in files if f.number > here.number and (f.size or f is not files[-1])), None
         )
         found = _slice(here, place)
-        if found.more or found.lines or following is None:
+        if found.more or following is None:
             return found
+        if found.lines:
+            return replace(found, more=True)
         cut_off = found.place.offset != here.path.stat().st_size
         return Slice(lines=b"", place=following.begin, lost=cut_off, more=True)
 

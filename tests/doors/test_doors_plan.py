@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from celadon.control.needs import EVERYTHING, Need, beyond
 from celadon.doors.cli.ahead import ahead_lines, told
 from celadon.doors.cli.steps import steps
 from celadon.parse.spec import read_documents
@@ -157,3 +158,28 @@ def test_a_load_that_is_none_is_a_problem(home, option, value):
     ran = home.run("plan", "-f", written(home, {}), option, value)
     assert ran.returncode == 1
     assert ran.stderr.startswith(f"{option}: `{value}` is not")
+
+
+@pytest.mark.e2e
+def test_the_daemon_refuses_a_budget_that_can_not_be_kept_and_shows_one_that_can_before_it_starts(up):
+    spec = up.work / up.service()
+    plain = spec.read_text()
+    spec.write_text(plain + "    exposure: {badAnswers: 2, requestsPerSecond: 200}\n")
+    ran = up.run("deploy", "-f", spec.name)
+    assert ran.returncode == 1
+    assert "2 can not be kept" in ran.stderr
+    assert up.asked("status")["services"] == []
+    spec.write_text(plain + "    exposure: {badAnswers: 50, requestsPerSecond: 200}\n")
+    told = up.done("deploy", "-f", spec.name)
+    assert told.index("at most 50 bad answers") < told.index("score-1 accepted")
+
+
+def test_what_the_proxy_in_use_can_not_do_is_refused_with_the_option_that_asks_for_it():
+    test = {"abTest": {"seconds": 600, "match": {"cookies": {"beta": []}}}}
+    asked = spec_of({"strategy": test, "sticky": {"cookie": "side"}}).release
+    assert list(beyond(asked, EVERYTHING)) == []
+    paths = {problem.path for problem in beyond(asked, frozenset({Need.SPLIT}))}
+    assert paths == {"spec/release/strategy/abTest/match", "spec/release/sticky/cookie"}
+    assert list(beyond(spec_of({}).release, frozenset())) == []
+    shadow = spec_of({"strategy": {"shadow": {"seconds": 60, "percent": 100}}}).release
+    assert [problem.path for problem in beyond(shadow, frozenset())] == ["spec/release/strategy"]

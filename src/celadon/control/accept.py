@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from celadon.control.engine import Engine
+from celadon.control.needs import beyond
 from celadon.domain.command import Abort, Asked, Command, Deploy, Pause, Promote, Remove, Resume, Rollback
 from celadon.domain.memory import Memory
 from celadon.domain.names import Digest, RevisionId, ServiceKey
@@ -236,6 +237,7 @@ def _heading(memory: Memory, wanted: RevisionId) -> _Heading | None:
 def _refusals(
     engine: Engine, spec: ServiceSpec, memory: Memory, expect_blue: str | None
 ) -> Iterator[Problem]:
+    yield from beyond(spec.release, engine.effects.can)
     if _leaves(memory):
         yield Problem(
             path="metadata/name",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
+from celadon.control.needs import EVERYTHING, Need
 from celadon.control.ports import Labels, Platform, Prober, Router, Sources
 from celadon.domain.action import (
     Action,
@@ -24,13 +25,14 @@ from celadon.domain.revision import ModelRuntime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:
-    """The rooms that change the world."""
+    """The rooms that change the world. can: what the router in use is able to do."""
 
     platform: Platform
     router: Router
     sources: Sources
     prober: Prober
     labels: Labels
+    can: frozenset[Need] = EVERYTHING
 
     def begin(self, service: ServiceKey, action: Action, memory: Memory, facts: Facts) -> None:
         """Begin one action. Everything it needs is in the recorded memory and the facts it was derived from."""

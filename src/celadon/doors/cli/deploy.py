@@ -7,6 +7,7 @@ import click
 
 from celadon.domain.problem import Problem, ProblemsError
 from celadon.doors.cli import bundle, follow, sources
+from celadon.doors.cli.ahead import ahead_lines
 from celadon.doors.cli.client import Client
 from celadon.doors.cli.exits import ExitCode, of_all
 from celadon.doors.cli.lines import STRONG, Line
@@ -109,6 +110,8 @@ def _show_plan(client: Client, found: bundle.Bundle, asked: Json, *, plain: bool
     differences = client.post("/v1/plan", asked)["services"]
     for loaded, difference in zip(found.services, differences, strict=True):
         ahead = step_lines(steps(loaded.spec)) if difference["releases"] else []
+        if difference["releases"] and loaded.spec.release.exposure is not None:
+            ahead += ahead_lines(loaded.spec, None, None)
         show_lines(
             [Line(depth=0, spans=((name(difference), STRONG),)), *difference_lines(difference, None), *ahead],
             plain=plain,

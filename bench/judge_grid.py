@@ -118,15 +118,21 @@ def green_needed(judge: EventCoin, cell: Cell, draws: Draws, *, harm: bool, leve
     with them, so a block ends before one, and where it ends above the threshold its events are looked at one by one.
     """
     before = HISTORY, int(draws.binomial(HISTORY, cell.base))
-    walk = Walk(judge, cell.share, judge.begin(0, before))
-    for chunk in events(draws, cell.base, cell.base * (cell.k if harm else 1.0), cell.share):
-        green = np.flatnonzero(chunk.on_green)
-        starts = np.union1d([0], green[green < CHUNK - 1] + 1 if harm else green)
-        for start, end, block in zip(starts, [*starts[1:], CHUNK], chunk.summed(starts), strict=True):
-            later = walk.on(block)
-            if later.worth(harm=harm) >= level:
-                return later.green if harm else _first(walk, chunk.summed(np.arange(CHUNK))[start:end], level)
-            walk = later
+    share, coin = cell.share, judge.begin(0, before)
+    requests = green = 0
+    for chunk in events(draws, cell.base, cell.base * (cell.k if harm else 1.0), share):
+        on_green = np.flatnonzero(chunk.on_green)
+        starts = np.union1d([0], on_green[on_green < CHUNK - 1] + 1 if harm else on_green)
+        for place, (more, more_green, bad, both) in enumerate(chunk.summed(starts)):
+            at_s = (requests + more) // RATE_PER_S
+            later = judge.add(coin, at_s, Tally(share, more_green, bad, more - more_green, both - bad))
+            worth = judge.worth(later)
+            if (worth.harm if harm else worth.fine) >= level:
+                if harm:
+                    return green + more_green
+                single = chunk.summed(np.arange(CHUNK))[starts[place] : (*starts, CHUNK)[place + 1]]
+                return _first(Walk(judge, share, coin, requests, green), single, level)
+            coin, requests, green = later, requests + more, green + more_green
     raise AssertionError("an endless stream ended")
 
 

@@ -3,7 +3,7 @@
 Argo Rollouts: a success rate of at least 95 %, three failed measurements are allowed, every 5 minutes. Flagger: a
 success rate of at least 99 % over a minute, rolled back at the fifth failed check, every minute. Kayenta: the
 Mann-Whitney rule of its own judge on one value per minute against a control of green's size, first after 10
-minutes and then every 5. The fast rows look every 10 seconds, Kayenta every minute at values of 10 seconds.
+minutes and then every 5. The fast rows look every 10 seconds, Kayenta at values of 10 seconds, first at ten of them.
 """
 
 import math
@@ -80,7 +80,7 @@ PEERS: dict[str, Peer] = {
     "flagger_doc": flagger(60),
     "flagger_fast": flagger(10),
     "kayenta_doc": kayenta(60, 600, 300),
-    "kayenta_fast": kayenta(10, 300, 60),
+    "kayenta_fast": kayenta(10, 100, 10),
 }
 
 

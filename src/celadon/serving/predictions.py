@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -163,7 +164,8 @@ def compact(outputs: Outputs) -> dict[str, Any]:
     elif _names(claims):
         said = _classes(claims.reshape(-1).tolist())
     elif claims.ndim == 2 and 2 <= claims.shape[1] <= CLASSES_MAX and claims.dtype.kind == "f":
-        said = _classes(claims.argmax(axis=1).tolist(), numbers=claims.max(axis=1))
+        best = claims.argmax(axis=1).tolist()
+        said = _classes(best, [float(claims[row, at]) for row, at in enumerate(best[:ROWS_MAX])])
     else:
         said = _numbers(claims)
     return {"shape": form, **said}
@@ -172,7 +174,13 @@ def compact(outputs: Outputs) -> dict[str, Any]:
 def _form(output: Array | Maps) -> str:
     if isinstance(output, list):
         return f"maps[{len(output)},{len(output[0]) if output else 0}]"
-    return f"{output.dtype}{list(output.shape)}".replace(" ", "")
+    return _tensor_form(output.dtype, output.shape)
+
+
+@lru_cache(maxsize=1024)
+def _tensor_form(dtype: np.dtype[Any], shape: tuple[int, ...]) -> str:
+    """Numpy takes longer to say the name of a type than to find a class."""
+    return f"{dtype}{list(shape)}".replace(" ", "")
 
 
 def _names(output: Array | Maps) -> bool:
@@ -182,7 +190,7 @@ def _names(output: Array | Maps) -> bool:
     return output.dtype.kind in "iubOUS" and 0 < output.size == (output.shape[0] if output.ndim else 1)
 
 
-def _classes(values: list[Any], numbers: Array | None = None) -> dict[str, Any]:
+def _classes(values: list[Any], numbers: list[float] | None = None) -> dict[str, Any]:
     classes = [_class(value) for value in values[:ROWS_MAX]]
     said: dict[str, Any] = {"class": classes[0] if len(values) == 1 else classes}
     if len(values) > ROWS_MAX:
@@ -202,15 +210,15 @@ def _numbers(output: Array) -> dict[str, Any]:
     if flat.dtype.kind not in "fiub":
         return {"digest": _digest("\n".join(map(str, flat[:CLASSES_MAX].tolist())).encode())}
     if flat.size <= ROWS_MAX:
-        return {"numbers": _rounded(flat)}
+        return {"numbers": _rounded(flat.tolist())}
     some = flat[np.linspace(0, flat.size - 1, ROWS_MAX).astype(np.int64)]
     bytes_of = np.ascontiguousarray(flat[: DIGEST_BYTES_MAX // flat.itemsize]).tobytes()
-    return {"numbers": _rounded(some), "digest": _digest(bytes_of)}
+    return {"numbers": _rounded(some.tolist()), "digest": _digest(bytes_of)}
 
 
-def _rounded(values: Array) -> list[float]:
+def _rounded(values: list[float]) -> list[float]:
     """Six digits: more than any tolerance asks for. What is no number becomes null."""
-    return [float(f"{float(value):.6g}") for value in values]
+    return [float(f"{value:.6g}") for value in values]
 
 
 def _digest(content: bytes) -> str:

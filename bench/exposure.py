@@ -41,8 +41,10 @@ def watch(**given: float) -> Json:
     } | given
 
 
+FULL: Json = {"percent": 100, "seconds": 1}
+
 CANARY: Json = {
-    "strategy": {"canary": {"stages": [{"percent": SHARE_PERCENT, "seconds": 900}]}},
+    "strategy": {"canary": {"stages": [{"percent": SHARE_PERCENT, "seconds": 900}, FULL]}},
     "judge": {"freezeMirrorPercent": MIRROR_PERCENT},
     "watch": watch(),
     "holdSeconds": 1,
@@ -52,7 +54,7 @@ CANARY: Json = {
 def halves(seconds: float) -> Json:
     """Half and half, where both sides have equal load per replica and latency may be judged."""
     return {
-        "strategy": {"canary": {"stages": [{"percent": 50, "seconds": seconds}]}},
+        "strategy": {"canary": {"stages": [{"percent": 50, "seconds": seconds}, FULL]}},
         # At a few requests a second nothing but a wide margin is ever proved fine.
         "judge": {"errors": {"extraPercent": 10}, "latency": {"maxSlowerPercent": 20}},
         "watch": watch(),
@@ -88,7 +90,7 @@ def configuration(hashes_per_ms: int, *, quick: bool) -> Configuration:
         deadline_s=60.0 if quick else 240.0,
     )
     return Configuration(
-        hard=Kind(name="hard", rate_per_s=100, green_fails=1.0, release=CANARY, deadline_s=240),
+        hard=Kind(name="hard", rate_per_s=100, green_fails=1.0, release=CANARY, deadline_s=15 if quick else 240),
         soft=Kind(
             name="soft",
             rate_per_s=100,

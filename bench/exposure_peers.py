@@ -18,11 +18,11 @@ DRAWS = 200
 
 
 def seconds_of(runs: Sequence[Run]) -> np.ndarray:
-    """Rows of (green answers, bad ones, blue answers, bad ones), one per whole second before the first freeze."""
+    """Rows of (green answers, bad ones, blue answers, bad ones), one per whole second before the first freeze, one at least."""
     rows: list[list[int]] = []
     for run in runs:
         ends = [at for at in (run.freeze_s, run.end_s) if at is not None]
-        whole = int(min(ends, default=max(answer.at_s for answer in run.answers)))
+        whole = max(1, int(min(ends, default=max(answer.at_s for answer in run.answers))))
         mine = [[0, 0, 0, 0] for _ in range(whole)]
         for answer in run.answers:
             if answer.at_s < whole:

@@ -51,15 +51,13 @@ class Compared:
             services=frozenset(trial.service for trial in TRIALS if trial.labelled),
         )
         began = time.monotonic()
-        labeller.start()
         for one in callers:
             one.start()
         try:
             with self.show.traffic(self.exchanges, self._label):
-                told = await self._release_all()
+                told = await labeller.beside(self._release_all())
         finally:
             await asyncio.gather(*(one.stop() for one in callers))
-            await labeller.stop()
         seconds = time.monotonic() - began
         self.show.say(f"{labeller.told:,} labels were posted, each {LATE_S:g} s or more after its answer.")
         return merged(
@@ -100,17 +98,31 @@ class Compared:
         arguments = workshop.deploy_arguments(chapter)
         if not blue:
             self.show.command(shlex.join(arguments))
-        deployed = await (self.quiet if blue else self.commands).ask(*arguments)
+        commands = self.quiet if blue else self.commands
+        deployed = await commands.ask(*arguments)
         (one,) = deployed["services"]
-        why = await self.commands.ask("why", one["release_id"], code=0)
+        if one["release"] is not None and one["release"]["phase"] == "frozen":
+            await self._decide(trial)
+        why = await commands.ask("why", one["release_id"], code=0)
         if why["release"] is None or not why["release"]["outcome"]:
-            raise LastingFault(f"release {one['release_id']} did not end by itself")
+            raise LastingFault(
+                f"release {one['release_id']} did not end: {why['decisions'][-1]['reason']['text']}"
+            )
         told = Told(chapter=chapter, release=why["release"], decisions=why["decisions"])
         if not blue:
             self.known[told.green] = chapter.label
             self.show.ended(report(told, [told], self.exchanges, seconds=0.0).releases[0])
             self.show.findings(told.release)
         return told
+
+    async def _decide(self, trial: Trial) -> None:
+        """Harm that was suspected a third time waits for a person, who has read why by now."""
+        arguments = ("rollback", trial.service)
+        self.show.say(
+            f"{trial.service}: harm was suspected three times, and the person who is asked takes it back."
+        )
+        self.show.command(shlex.join(arguments))
+        await self.commands.ask(*arguments, code=0)
 
     @property
     def quiet(self) -> CommandLine:

@@ -1,13 +1,15 @@
 """The owner of the service, who comes to know some seconds later which digit each image showed, and tells celadon."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
 
 from celadon.doors.cli.client import Client
 from celadon.doors.demo.exchange import Exchange
+
+Done = TypeVar("Done")
 
 LATE_S = 4.0
 """How long after its answer the digit of an image becomes known."""
@@ -24,20 +26,19 @@ class Labeller:
     services: frozenset[str]
     told: int = 0
     _next: int = 0
-    _task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begin. Needs a running event loop."""
-        self._task = asyncio.ensure_future(self._tell_steadily())
+    async def beside(self, releases: Coroutine[Any, Any, Done]) -> Done:
+        """Tell for as long as the releases take. Raises at once what goes wrong with either."""
+        telling, going = asyncio.ensure_future(self._tell_steadily()), asyncio.ensure_future(releases)
+        try:
+            await asyncio.wait({telling, going}, return_when=asyncio.FIRST_COMPLETED)
+            return telling.result() if telling.done() else going.result()
+        finally:
+            telling.cancel()
+            going.cancel()
+            await asyncio.gather(telling, going, return_exceptions=True)
 
-    async def stop(self) -> None:
-        """Tell no more. Raises what went wrong on the way, if anything did."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _tell_steadily(self) -> None:
+    async def _tell_steadily(self) -> NoReturn:
         while True:
             await asyncio.sleep(EVERY_S)
             for service, lines in self._due(time.time() - LATE_S).items():
@@ -54,5 +55,5 @@ class Labeller:
                 break
             self._next += 1
             if one.service in self.services and one.status == 200 and one.request:
-                due.setdefault(one.service, []).append({"request": one.request, "label": str(one.digit)})
+                due.setdefault(one.service, []).append({"id": one.request, "label": str(one.digit)})
         return due

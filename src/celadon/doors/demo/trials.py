@@ -11,8 +11,8 @@ from celadon.doors.demo.graphs import write_compared_models
 from celadon.doors.demo.story import SAME, SLOWER, UNFAIR, WRONG, Chapter
 from celadon.doors.demo.workshop import Workshop, predict_path, write_golden
 
-RATE_PER_S = 80.0
-SLOW_RATE_PER_S = 30.0
+RATE_PER_S = 60.0
+SLOW_RATE_PER_S = 25.0
 BRUSH, PENCIL = "brush", "pencil"
 
 TEMPLATE = """\
@@ -26,14 +26,15 @@ spec:
   release:
     strategy:
       canary: {{advance: evidence, stages: [{{percent: 50}}, {{percent: 100, seconds: 5}}]}}
-    judge:            # short, because this is a demo: fewer false rollbacks (1 %) cost more answers
+{watch}    judge:            # quick, because this is a demo: by default the judge is surer of what it says
       falseRollbackPercent: 5
+      falsePromotionPercent: 10
 {margins}
 """
 
 LABELS = """\
       errors: {extraPercent: 2}
-      labels: {extraPercent: 3}"""
+      labels: {extraPercent: 5}"""
 
 COPIES = f"""\
 {LABELS}
@@ -44,27 +45,28 @@ COPIES = f"""\
 GROUPS = f"""\
 {LABELS}
       groups: {{header: {PEN}, values: [{BRUSH}, {PENCIL}]}}
-      answers: {{maxDifferPercent: 50}}      # it reads more of them rightly, so many differ
-      freezeMirrorPercent: 100
-      freezeSeconds: 120"""
+      freezeSeconds: 5"""
+
+DEADLINE = "    watch: {deadlineSeconds: 90, onDeadline: rollback}\n"
 
 LATENCY = """\
       errors: {extraPercent: 2}
       latency: {maxSlowerPercent: 15, required: true}
-      freezeSeconds: 10"""
+      freezeSeconds: 5"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """One service and the release of its green, which is called as the service is.
 
-    blue: the model that is live before; margins: what of the two is compared. labelled: whether somebody tells later
+    blue: the model that is live before; margins: what of the two is compared; watch: its deadline. labelled: whether somebody tells later
     which digit each image showed.
     """
 
     chapter: Chapter
     blue: str
     margins: str
+    watch: str = ""
     rate_per_s: float = RATE_PER_S
     labelled: bool = True
 
@@ -82,7 +84,14 @@ class Trial:
 TRIALS = (
     Trial(chapter=WRONG, blue="better", margins=COPIES),
     Trial(chapter=UNFAIR, blue="first", margins=GROUPS),
-    Trial(chapter=SLOWER, blue="thorough", margins=LATENCY, rate_per_s=SLOW_RATE_PER_S, labelled=False),
+    Trial(
+        chapter=SLOWER,
+        blue="thorough",
+        margins=LATENCY,
+        watch=DEADLINE,
+        rate_per_s=SLOW_RATE_PER_S,
+        labelled=False,
+    ),
     Trial(chapter=SAME, blue="better", margins=LABELS),
 )
 
@@ -98,7 +107,9 @@ def _furnish(folder: Path, trial: Trial, lesson: Lesson, port: int) -> Workshop:
     workshop = Workshop(folder=folder, runtime="model", path=predict_path(name), service=name)
     golden = f"golden-{name}.jsonl"
     write_golden(workshop, golden, lesson.plain)
-    told = TEMPLATE.format(name=name, blue=trial.blue, golden=golden, port=port, margins=trial.margins)
+    told = TEMPLATE.format(
+        name=name, blue=trial.blue, golden=golden, port=port, margins=trial.margins, watch=trial.watch
+    )
     workshop.service_file.write_text(told, encoding="utf-8")
     return workshop
 

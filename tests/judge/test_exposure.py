@@ -77,7 +77,7 @@ def test_faults_from_the_first_request_on_stay_within_the_budget(exposure: Expos
     assert beyond <= runs * (1 - exposure.confidence)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     bad=st.integers(5, 500),
     confidence=st.sampled_from([0.5, 0.9, 0.99]),

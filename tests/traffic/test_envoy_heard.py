@@ -38,6 +38,7 @@ def text(number, at_s, unit, *, error=False, us=1000, service="fraud"):
         "share": "500",
         "unit": unit,
         "group": None,
+        "mirror": 0,
     }
 
 

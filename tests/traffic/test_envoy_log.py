@@ -270,50 +270,58 @@ def test_each_answer_counts_once_across_rotations_restarts_and_cursors_that_were
     asyncio.run(story())
 
 
+def with_copies(wish, share):
+    return replace(wish, routes=(replace(wish.routes[0], mirrors=(Mirror(revision=GREEN, share=share),)),))
+
+
+def told(judge):
+    """(requests, errors) of green's copies and of their originals so far, by the part that was copied."""
+    found = Counter()
+    for one in judge.ask().answers:
+        if one.mirror:
+            side = "copies" if one.mirrored else "originals"
+            found[side, one.mirror, "all"] += one.requests
+            found[side, one.mirror, "bad"] += one.errors
+    return +found
+
+
 def test_copies_are_told_beside_their_originals_and_no_caller_waits_for_them():
     async def story():
         async with running() as world:
             blue, green = await world.upstream("blue"), await world.upstream("green")
-            plain = drawn(world.wish("fraud", {BLUE: [blue], GREEN: [green]}, {BLUE: FULL}), 0)
-            copied = replace(plain.routes[0], mirrors=(Mirror(revision=GREEN, share=FULL),))
-            wish = await world.serve(replace(plain, routes=(copied,)))
+            wish = drawn(world.wish("fraud", {BLUE: [blue], GREEN: [green]}, {BLUE: FULL}), 0)
+            judge = Judge(world, await world.serve(wish))
+            await eventually(lambda: "copies" in dict(judge.ask().cursor))
+            wish = await world.serve(restamped(world, with_copies(wish, FULL)))
             async with caller(wish) as client:
-                await client.get("/who")
-                await eventually(lambda: green.seen == ["/who"])
-                judge = Judge(world, wish)
-                # Only a look that began and ended under the same route counts.
-                await eventually(lambda: "copies" in dict(judge.ask().cursor))
-                begun = judge.of(mirrored=True)
-                assert begun == []
                 for path in ("/who", "/status/500", "/status/404", "/reset", *["/who"] * 6):
                     await client.get(path)
-                await eventually(lambda: told(judge) == {(BLUE, 10, 2), (GREEN, 10, 2)})
-                assert {a.share for a in judge.of(mirrored=True)} == {FULL // 2}
-                assert {a.revision for a in judge.of()} <= {BLUE}
+                both = {(side, FULL, "all"): 10 for side in ("copies", "originals")}
+                both |= {(side, FULL, "bad"): 2 for side in ("copies", "originals")}
+                await eventually(lambda: told(judge) == both)
                 await green.stop()
                 await client.get("/who")
-                await eventually(lambda: told(judge) == {(BLUE, 11, 2), (GREEN, 11, 3)})
+                both["copies", FULL, "bad"] += 1
+                both |= {(side, FULL, "all"): 11 for side in ("copies", "originals")}
+                await eventually(lambda: told(judge) == both)
+            assert {(a.revision, a.share) for a in judge.of(mirrored=True)} == {(GREEN, 0)}
+            assert {a.revision for a in judge.of()} == {BLUE}
             assert judge.complete
 
     asyncio.run(story())
 
 
-def told(judge):
-    """(revision, requests, errors) of mirrored answers so far."""
-    found = {}
-    for answer in judge.ask().of(mirrored=True):
-        requests, errors = found.get(answer.revision, (0, 0))
-        found[answer.revision] = (requests + answer.requests, errors + answer.errors)
-    return {(revision, *counts) for revision, counts in found.items()}
+def restamped(world, wish):
+    world.seq += 1
+    return replace(wish, stamp=replace(wish.stamp, seq=world.seq))
 
 
-def test_a_change_of_the_route_and_a_restarted_daemon_lose_no_track_of_copies():
+def test_copies_are_told_across_restarts_and_those_of_a_doubtful_moment_are_not():
     async def story():
         async with running() as world:
             blue, green = await world.upstream("blue"), await world.upstream("green")
             plain = drawn(world.wish("fraud", {BLUE: [blue], GREEN: [green]}, {BLUE: FULL}), 0)
-            some = replace(plain.routes[0], mirrors=(Mirror(revision=GREEN, share=FULL),))
-            wish = await world.serve(replace(plain, routes=(some,)))
+            wish = await world.serve(with_copies(plain, FULL))
             judge = Judge(world, wish)
             await eventually(lambda: "copies" in dict(judge.ask().cursor))
             async with caller(wish) as client:
@@ -322,18 +330,16 @@ def test_a_change_of_the_route_and_a_restarted_daemon_lose_no_track_of_copies():
                 await world.restart_daemon()
                 judge.world = world
                 world.router.set(wish)
-                await eventually(lambda: told(judge) == {(BLUE, 5, 0), (GREEN, 5, 0)})
-                world.seq += 1
-                half = replace(some, mirrors=(Mirror(revision=GREEN, share=FULL // 2),))
-                later = replace(wish, routes=(half,), stamp=replace(wish.stamp, seq=world.seq))
+                await eventually(lambda: told(judge)["copies", FULL, "all"] == 5)
+                await world.serve(restamped(world, with_copies(plain, FULL // 2)))
                 await client.get("/who")
-                await world.serve(later)
-                stamp = f",{later.stamp.seq},"
-                await eventually(lambda: stamp in dict(judge.ask().cursor).get("copies", ""))
-                before = told(judge)
+                last = restamped(world, plain)
+                await world.serve(last)
                 await client.get("/who")
-                await eventually(lambda: told(judge) != before)
-                assert {a.share for a in judge.of(mirrored=True)} == {5000, 3350}
+                await eventually(lambda: told(judge)["originals", FULL // 2, "all"] == 1)
+                found = told(judge)
+            assert found["copies", FULL, "all"] == found["originals", FULL, "all"] == 5
+            assert found["copies", FULL // 2, "all"] <= 1
 
     asyncio.run(story())
 

@@ -1,51 +1,60 @@
-"""Answers to copies of requests, beside the answers to their originals: from Envoy's counters, look by look."""
+"""Answers to copies of requests, from the counters of the cluster that only copies go to, look by look.
+
+What callers were answered meanwhile is in the request log, with the part of such requests that was copied.
+"""
 
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
-from celadon.domain.goal import Stamp, Wanted
+from celadon.domain.goal import Wanted
 from celadon.domain.names import RevisionId
 from celadon.domain.plan import FULL
 from celadon.domain.samples import Answers
+from celadon.traffic.envoy.clusters import COPIES_MAX, COPIES_WAITING_MAX
 from celadon.traffic.envoy.stats import Reading, Tally
 
-STEP = 50
-"""Shares are told in steps of half a percent, since a judge keeps count for each share that it meets."""
 
-BELIEVED = 1000
-"""After this many originals, how many copies came of them says as much as the route does."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Copied:
-    """A share of blue's requests, out of 10,000, that green gets as copies, while the routes of one stamp are in force."""
+    """Parts of 10,000: green's share of the requests, and what part of all of them green gets as copies.
 
-    stamp: Stamp
-    blue: RevisionId
+    whole: that holds for everything that the service is asked for.
+    """
+
     green: RevisionId
     share: int
+    mirror: int
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """One look. all_copies, all_originals: since the route is in force; the other numbers since Envoy started."""
+    """One look. green, share, mirror, whole: of the last route that copied, or of the one in force.
+
+    copies, errors, requests: since Envoy started; copies_from, requests_from: the same when that route came.
+    """
 
     source: str
-    epoch: int
-    seq: int
+    green: RevisionId
+    share: int
+    mirror: int
+    whole: bool
     copies: int
-    copy_errors: int
-    originals: int
     errors: int
-    all_copies: int = 0
-    all_originals: int = 0
+    requests: int
+    copies_from: int
+    requests_from: int
+
+    @property
+    def route(self) -> Copied:
+        return Copied(self.green, self.share, self.mirror, self.whole)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """position: where the next look goes on. lacking: copies that should have come and did not."""
+    """position: where the next look goes on, empty where none was. lacking: so many more copies should have come by now."""
 
     position: str
     answers: tuple[Answers, ...] = ()
@@ -53,87 +62,73 @@ class Compared:
 
 
 def who_is_copied(wanted: Wanted | None) -> Copied | None:
-    """None where nothing is copied, or where counters can not tell which of blue's requests were.
-
-    Copies that blue itself gets show how far it differs from itself, and are not counted beside anything.
-    """
-    if wanted is None:
+    """None where nothing is drawn, or where counters can not tell the copies of one route from those of another."""
+    routes = wanted.routes if wanted is not None else ()
+    drawn = [(route, route.draw) for route in routes if route.draw is not None]
+    found = set()
+    for route, draw in drawn:
+        share = sum(part.share for part in route.split if part.revision == draw.green)
+        mirror = sum(m.share for m in route.mirrors if m.revision == draw.green)
+        found.add(Copied(draw.green, 0 if draw.frozen else share, mirror))
+    copied = [one for one in found if one.mirror] or list(found)
+    if len(copied) != 1:
         return None
-    mirrors = {
-        m
-        for route in wanted.routes
-        for m in route.mirrors
-        if m.share > 0 and (route.draw is None or m.revision == route.draw.green)
-    }
-    if len(mirrors) != 1:
-        return None
-    mirror = mirrors.pop()
-    others: dict[RevisionId, int] = {}
-    for route in wanted.routes:
-        blue = {p.revision: p.share for p in route.split if p.share > 0 and p.revision != mirror.revision}
-        if bool(blue) != bool(route.mirrors):
-            return None
-        others |= blue
-    if len(others) != 1:
-        return None
-    return Copied(stamp=wanted.stamp, blue=others.popitem()[0], green=mirror.revision, share=mirror.share)
+    return replace(copied[0], whole=len(found) == 1 and len(drawn) == len(routes))
 
 
 def compare(reading: Reading, tallies: Mapping[RevisionId, Tally], now: Copied, since: str) -> Compared:
-    """What came between two looks at the same route. Of a look that spans a change nothing is told."""
-    green, blue = tallies.get(now.green, Tally()), tallies.get(now.blue, Tally())
-    counted = (green.copies, green.copy_errors, blue.requests, blue.errors)
-    stamp = now.stamp
-    begun = _Seen(reading.source, stamp.epoch, stamp.seq, *counted)
+    """What came since the last look. An empty position begins now.
+
+    Where one way of copying gave way to another in between, it is not known of which of them a copy was, and nothing
+    is told. Where copying only began or ended, it is known.
+    """
+    green = tallies.get(now.green, Tally())
+    requests = sum(tally.requests for tally in tallies.values())
+    counted = (green.copies, green.copy_errors, requests)
     before = _seen(since)
-    if before is None or not _follows(begun, before):
-        return Compared(position=_text(begun))
-    copies, copy_errors = begun.copies - before.copies, begun.copy_errors - before.copy_errors
-    originals, errors = begun.originals - before.originals, begun.errors - before.errors
-    ever = (before.all_copies + copies, before.all_originals + originals)
-    position = _text(_Seen(reading.source, stamp.epoch, stamp.seq, *counted, *ever))
-    if not copies and not originals:
-        return Compared(position=position, lacking=_lacking(now, *ever))
-    share = _share(now, before)
-    at_s = int(reading.taken_at)
-    answers = (
-        _answers(at_s, now.blue, share, originals, errors),
-        _answers(at_s, now.green, share, copies, copy_errors),
-    )
-    return Compared(position=position, answers=answers, lacking=_lacking(now, *ever))
+    if before is None or (before.source, before.green) != (reading.source, now.green) or _fell(before, green):
+        return Compared(position=_text(_at(reading.source, now, counted, counted)))
+    of = now if now.mirror else before.route
+    same = of == before.route
+    begun = (before.copies_from, 0, before.requests_from) if same else counted
+    after = _at(reading.source, of, counted, begun)
+    lacking = _lacking(after) if of == now else 0
+    copies = green.copies - before.copies
+    if not copies or not of.mirror or (before.mirror and not same):
+        return Compared(position=_text(after), lacking=lacking)
+    answers = _answers(int(reading.taken_at), of, copies, green.copy_errors - before.errors)
+    return Compared(position=_text(after), answers=(answers,), lacking=lacking)
 
 
-def _answers(at_s: int, revision: RevisionId, share: int, requests: int, errors: int) -> Answers:
-    errors = min(errors, requests)
+def _answers(at_s: int, of: Copied, copies: int, errors: int) -> Answers:
+    """Counters are read one after the other, so that errors may be ahead by a copy."""
+    errors = min(errors, copies)
     return Answers(
         at_s=at_s,
-        revision=revision,
-        share=share,
+        revision=of.green,
+        share=of.share,
+        mirror=of.mirror,
         mirrored=True,
-        requests=requests,
+        requests=copies,
         errors=errors,
         failed=errors,
     )
 
 
-def _share(now: Copied, before: _Seen) -> int:
-    """What part of both kinds of answers is copies: as the route says and as it was so far, never as it just came out."""
-    part = now.share / FULL
-    copies = before.all_copies + part * BELIEVED
-    share = FULL * copies / (copies + before.all_originals + BELIEVED)
-    return min(FULL - STEP, max(STEP, round(share / STEP) * STEP))
+def _fell(before: _Seen, green: Tally) -> bool:
+    return green.copies < before.copies or green.copy_errors < before.errors
 
 
-def _lacking(now: Copied, copies: int, originals: int) -> int:
-    """By how much there are fewer copies than chance explains."""
-    due = originals * now.share / FULL
-    return round(due - copies) if copies < due - 5 * math.sqrt(due) - 5 else 0
+def _at(source: str, of: Copied, counted: tuple[int, int, int], begun: tuple[int, int, int]) -> _Seen:
+    return _Seen(source, of.green, of.share, of.mirror, of.whole, *counted, begun[0], begun[2])
 
 
-def _follows(now: _Seen, before: _Seen) -> bool:
-    same = (now.source, now.epoch, now.seq) == (before.source, before.epoch, before.seq)
-    forward = now.copies >= before.copies and now.originals >= before.originals
-    return same and forward and now.copy_errors >= before.copy_errors and now.errors >= before.errors
+def _lacking(seen: _Seen) -> int:
+    """How many fewer copies there are than those that are still being answered, and chance, explain."""
+    due = (seen.requests - seen.requests_from) * seen.mirror / FULL
+    came = seen.copies - seen.copies_from
+    open_ones = COPIES_MAX + COPIES_WAITING_MAX
+    return round(due - came) if seen.whole and came + open_ones + 5 * math.sqrt(due) < due else 0
 
 
 def _text(seen: _Seen) -> str:

@@ -55,6 +55,7 @@ class Key(NamedTuple):
     revision: RevisionId
     arm: Arm
     share: int
+    mirror: int
     group: str
 
 
@@ -84,12 +85,14 @@ class Sum:
 
     requests: int = 0
     errors: int = 0
+    units: int = 0
     every: Times = field(default_factory=Times)
     first: Times = field(default_factory=Times)
 
     def add(self, other: "Sum") -> None:
         self.requests += other.requests
         self.errors += other.errors
+        self.units += other.units
         self.every.add(other.every)
         self.first.add(other.first)
 
@@ -166,7 +169,7 @@ class Heard:
     def _count(self, part: Part, line: log.Line, second: int, groups: frozenset[str], *, route: bool) -> None:
         share = line.share or 0
         group = _group(part, line.group, groups)
-        key = Key(second, line.revision, line.arm, share, group)
+        key = Key(second, line.revision, line.arm, share, line.mirror, group)
         found = part.sums.get(key)
         if found is None:
             found = part.sums[key] = Sum()
@@ -193,6 +196,7 @@ class Heard:
         """Who has no key was drawn for this request alone, and is met for the first and the last time."""
         if line.unit is None or units.mark(Mark.ASKED, line.unit):
             found.requests += 1
+            found.units += 1
             found.first.count(at, error=line.error)
         if line.error and (line.unit is None or units.mark(Mark.ERRED, line.unit)):
             found.errors += 1
@@ -266,9 +270,11 @@ def _answers(sums: dict[Key, Sum]) -> Iterable[Answers]:
             revision=key.revision,
             arm=key.arm,
             share=key.share,
+            mirror=key.mirror,
             group=key.group,
             requests=found.requests,
             errors=found.errors,
+            units=found.units,
             durations=tuple(sorted(found.every.buckets.items())),
             failed=found.every.failed,
             first_durations=tuple(sorted(found.first.buckets.items())),

@@ -11,7 +11,7 @@ from celadon.domain.names import RevisionId, ServiceKey
 from celadon.domain.plan import FULL
 from celadon.traffic.envoy.counting import BROKEN_FLAGS, GIVEN_UP_MS, LATENCY
 from celadon.traffic.envoy.snapshot import Use
-from celadon.traffic.envoy.told import GROUP_HEADER, SHARE_HEADER, UNIT_HEADER
+from celadon.traffic.envoy.told import GROUP_HEADER, MIRROR, SHARE_HEADER, TOLD, UNIT_HEADER
 from celadon.traffic.envoy.words import API, Json
 
 _BROKEN = frozenset(BROKEN_FLAGS)
@@ -39,6 +39,7 @@ def request_log(path: str) -> Json:
                     "share": f"%REQ({SHARE_HEADER})%",
                     "unit": f"%REQ({UNIT_HEADER})%",
                     "group": f"%REQ({GROUP_HEADER})%",
+                    "mirror": f"%METADATA(ROUTE:{TOLD}:{MIRROR})%",
                 }
             },
         },
@@ -46,13 +47,17 @@ def request_log(path: str) -> Json:
 
 
 class Line(NamedTuple):
-    """One request. share None: it was not drawn. unit None: it was drawn by itself. duration_us None: no whole answer."""
+    """One request. share None: it was not drawn. mirror: what part of 10,000 of such requests is copied to green.
+
+    unit None: it was drawn by itself. duration_us None: there was no whole answer.
+    """
 
     at_s: int
     request: str
     revision: RevisionId
     arm: Arm
     share: int | None
+    mirror: int
     group: str
     unit: str | None
     error: bool
@@ -79,6 +84,7 @@ def read(text: bytes) -> Line | None:
             revision=of,
             arm=arm,
             share=_share(found["share"]),
+            mirror=_share(found["mirror"]) or 0,
             group=found["group"] or "",
             unit=found["unit"],
             error=gave_up or status >= 500 or (flags != "-" and not _BROKEN.isdisjoint(flags.split(","))),
@@ -88,7 +94,7 @@ def read(text: bytes) -> Line | None:
         raise ValueError(text) from error
 
 
-def _share(text: str | None) -> int | None:
+def _share(text: str | float | None) -> int | None:
     share = None if text is None else int(text)
     if share is not None and not 0 <= share <= FULL:
         raise ValueError(text)

@@ -191,24 +191,31 @@ class EnvoyRouter:
         counted = stats.samples(self._reading, service, revisions, since)
         positions = dict(since)
         told = self._ears.told(service, positions.get(LOG, ""))
-        compared = self._compared(service, positions.get(COPIES, ""))
-        to = (*counted.cursor_to, (LOG, told.end), *([(COPIES, compared.position)] if compared else []))
+        compared = self._compared(service, self._reading, positions.get(COPIES, ""))
+        answers = (*told.answers, *compared.answers)
+        if compared.lacking:
+            # Originals whose copies are missing would speak for green.
+            answers = tuple(replace(one, mirror=0) for one in told.answers)
+        to = (
+            *counted.cursor_to,
+            (LOG, told.end),
+            *([(COPIES, compared.position)] if compared.position else []),
+        )
         samples = replace(
             counted,
             cursor_from=since or to,
             cursor_to=to,
             complete=counted.complete and told.complete,
-            answers=told.answers + (compared.answers if compared else ()),
+            answers=answers,
         )
         return Known(value=samples, taken_at=self._reading.taken_at)
 
-    def _compared(self, service: ServiceKey, since: str) -> Compared | None:
-        """Copies and their originals. Nothing is told while it is not known for sure who gets copies."""
+    def _compared(self, service: ServiceKey, reading: stats.Reading, since: str) -> Compared:
+        """Answers to copies. While it is not known for sure how requests are copied, it is not looked."""
         copied = self._copied.get(service)
-        if copied is None or self._reading is None:
-            self._lacking.pop(service, None)
-            return Compared(position=since) if since else None
-        found = compare(self._reading, self._reading.tallies.get(service, {}), copied, since)
+        found = Compared(position=since)
+        if copied is not None:
+            found = compare(reading, reading.tallies.get(service, {}), copied, since)
         self._lacking[service] = found.lacking
         return found
 

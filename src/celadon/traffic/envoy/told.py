@@ -15,6 +15,9 @@ GROUP_HEADER = "x-celadon-group"
 MIRRORED_HEADER = "x-celadon-mirrored"
 """Says `1` to a replica that gets a copy: nobody sees what it answers."""
 
+TOLD, MIRROR = "celadon", "mirror"
+"""Where the log alone is told what part of a route's requests green gets as copies."""
+
 UNIT_BYTES = 1024
 GROUP_BYTES = 128
 """Of longer values only the beginning is told."""
@@ -38,6 +41,8 @@ def told(rule: Rule, unit: str = "") -> Json:
             {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
             for key, value in added.items()
         ]
+    if rule.draw is not None:
+        found["metadata"] = {"filter_metadata": {TOLD: {MIRROR: mirror_in_force(rule)}}}
     return found
 
 
@@ -46,3 +51,9 @@ def share_in_force(rule: Rule) -> int:
     if rule.draw is None or rule.draw.frozen:
         return 0
     return sum(target.share for target in rule.split if target.revision == rule.draw.green)
+
+
+def mirror_in_force(rule: Rule) -> int:
+    """What part of 10,000 of a drawn rule's requests green gets as copies."""
+    green = rule.draw.green if rule.draw is not None else None
+    return sum(target.share for target in rule.mirrors if target.revision == green)

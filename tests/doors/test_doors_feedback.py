@@ -17,10 +17,14 @@ PREDICTS = SERVER.replace(
     "        fails = told",
     """        if "x-celadon-share" in self.headers:
             line = {"id": self.headers["x-request-id"], "answer": told["score"]}
+            line["mirrored"] = "x-celadon-mirrored" in self.headers
             with open(os.environ["CELADON_PREDICTIONS"], "a") as file:
                 file.write(json.dumps(line) + chr(10))
         fails = told""",
 )
+SHADOW = """\
+    strategy: {shadow: {percent: 100, seconds: 600}}
+"""
 SPLIT = """\
     strategy: {canary: {stages: [{percent: 50, seconds: 600}, {percent: 100, seconds: 60}]}}
     judge: {labels: {}, scores: {}}
@@ -32,18 +36,19 @@ def split():
     """A daemon in the middle of a release: score 1 is blue, score 2 is green, and half of the requests go to each."""
     home = Home(Path(tempfile.mkdtemp(prefix="cel-")))
     home.done("up")
-    deploy_split(home)
+    deploy_both(home, SPLIT)
     yield home
     home.end()
 
 
-def deploy_split(up):
+def deploy_both(up, strategy):
+    """Score 1 is blue and score 2 is green."""
     for score, more in ((1, ()), (2, ("--detach",))):
         spec = up.work / up.service(score=score, deadline=600)
         (up.work / "score-files" / "server.py").write_text(PREDICTS)
-        spec.write_text(spec.read_text() + SPLIT)
+        spec.write_text(spec.read_text() + strategy)
         up.done("deploy", "-f", spec.name, *more)
-    until(lambda: 50.0 in shares(up))
+    until(lambda: 50.0 in shares(up) if strategy is SPLIT else copies(up))
 
 
 def view(up):
@@ -52,6 +57,10 @@ def view(up):
 
 def shares(up):
     return [part["share_percent"] for part in view(up)["route"]["confirmed"] or ()]
+
+
+def copies(up):
+    return any(group["mirrors"] for group in view(up)["route"]["groups"] or ())
 
 
 def answered(up, requests):
@@ -179,3 +188,14 @@ def test_labels_and_scores_of_a_release_are_joined_with_its_answers(split):
     assert re.search(
         r"feedback +60 taken, \d+ wait for their request, \d+ came twice", split.done("status", "score")
     )
+
+
+def test_copies_are_compared_with_their_originals_request_by_request(up):
+    deploy_both(up, SHADOW)
+    assert set(answered(up, [f"q-{number}" for number in range(30)]).values()) == {1}
+
+    def all_paired():
+        found = finding(up, "differing answers")
+        return found if found and found["green"]["answers"] == 30 else None
+
+    assert until(all_paired)["green"]["events"] == 30

@@ -267,6 +267,23 @@ def test_a_damaged_file_is_said_and_stops_nothing(tmp_path):
     asyncio.run(labels.close())
 
 
+def test_a_file_that_can_be_used_again_is_used_without_a_restart(tmp_path, monkeypatch):
+    monkeypatch.setattr("celadon.observe.labels.store.OPEN_AGAIN_S", -1.0)
+    (tmp_path / "labels.db").mkdir()
+    home = Home(tmp_path)
+    home.labels = SqliteLabels(tmp_path, lambda: 1000.0)
+    home.labels.start()
+    home.labels.follow(DIGITS, (interest(),))
+    assert isinstance(home.labels.samples(DIGITS, (), interest()), Unknown)
+    (tmp_path / "labels.db").rmdir()
+    assert isinstance(home.labels.samples(DIGITS, (), interest()), Known)
+    home.follow(interest())
+    home.route(routed("a"))
+    home.settle()
+    assert home.tell("a", wrong=True) == Received(accepted=1)
+    asyncio.run(home.close())
+
+
 def test_a_file_that_was_lost_makes_the_evidence_incomplete_once(tmp_path):
     home = Home(tmp_path).open()
     home.route(routed("a"))

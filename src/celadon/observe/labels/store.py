@@ -25,6 +25,9 @@ POLL_S = 0.2
 """How long predictions lie in the files of replicas before they are read."""
 
 RETRY_S = 1.0
+OPEN_AGAIN_S = 5.0
+"""How long a file that could not be opened is left alone."""
+
 ROWS_MAX = 2_000
 """Arrivals that one tick reads at most; the next reads on."""
 
@@ -50,16 +53,21 @@ class SqliteLabels:
         self._closing = False
         self._followed: dict[ServiceKey, tuple[Interest, ...] | None] = {}
         self._why: str | None = None
+        self._tried_at = 0.0
         self._reader: sqlite3.Connection | None = None
         self._thread = threading.Thread(target=self._write_on, name="labels", daemon=True)
 
     def start(self) -> None:
-        """Open the file and begin to write. A file that can not be used is said by every answer and stops nothing."""
+        """Open the file and begin to write. A file that can not be used is said by every answer and stops nothing.
+
+        It is tried again now and then, whenever somebody asks for samples.
+        """
         try:
             self._followed = dict.fromkeys(self._writer.open())
         except Fault as failure:
-            self._why = str(failure)
+            self._why, self._tried_at = str(failure), time.monotonic()
             return
+        self._why = None
         self._thread.start()
 
     async def close(self) -> None:
@@ -106,6 +114,9 @@ class SqliteLabels:
 
     def samples(self, service: ServiceKey, since: Cursor, interest: Interest) -> Known[Samples] | Unknown:
         """What came to be known for one release after a position, the oldest first."""
+        shut = self._why is not None and not self._thread.is_alive() and not self._closing
+        if shut and time.monotonic() > self._tried_at + OPEN_AGAIN_S:
+            self.start()
         if self._why is not None:
             return Unknown(why=self._why)
         file, gone_to = self._writer.name, self._writer.kept_from(service)

@@ -287,8 +287,9 @@ def run(seed: int, *, quick: bool) -> Report:
     settings = configuration(quick=quick)
     cost_us = us_per_tick(shipped(), 3 if quick else 40)
     done = spread(jobs(settings, seed))
-    for name, cost_s in sorted(done.cost_s.items(), key=lambda item: -item[1])[:12]:
-        print(f"{cost_s:8.0f} s of a processor: {name}", file=sys.stderr)
+    costs = [("all", sum(done.cost_s.values())), *done.cost_s.items()]
+    for name, cost_s in sorted(costs, key=lambda item: -item[1])[:13]:
+        print(f"{cost_s:8.1f} s of a processor: {name}", file=sys.stderr)
     figures = efficiency(settings, done) | validity(done) | broken(done) | delays(done)
     figures["us_per_tick"] = cost_us
     assert all(map(math.isfinite, figures.values())), figures

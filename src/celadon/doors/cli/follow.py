@@ -74,9 +74,11 @@ class Follower:
         for news in feed.news():
             self._say_loss(news, say)
             self._news = news
+            needy = self._newly_needy(news)
             for decision in news.decisions:
-                self._say_decision(self._as_it_stands(decision), say)
-            self._say_needs(news, say)
+                if decision["reason"]["code"] != Code.CHECKPOINT or decision["release"] not in needy:
+                    self._say_decision(self._as_it_stands(decision), say)
+            self._say_needs(needy, say)
             for target in self.targets:
                 if target.release not in stood and (end := self._stands(target, news)) is not None:
                     stood[target.release] = end
@@ -97,14 +99,7 @@ class Follower:
 
     def _say_decision(self, decision: Json, say: Callable[[str], None]) -> None:
         """Every change, and what only counts on, now and then."""
-        key = (
-            decision["release"],
-            decision["phase"],
-            decision["paused"],
-            decision["stage"],
-            decision["reason"]["code"],
-        )
-        text = decision["reason"]["text"]
+        key, text = _position(decision), decision["reason"]["text"]
         before, text_before, at = self._said.get(decision["of"], ((), "", 0.0))
         pause_s = UNCHANGED_S if text == text_before else EVERY_S
         if key == before and time.monotonic() < at + pause_s:
@@ -112,21 +107,26 @@ class Follower:
         self._said[decision["of"]] = (key, text, time.monotonic())
         say(f"{clock()} {tree.event(decision)}")
 
-    def _say_needs(self, news: News, say: Callable[[str], None]) -> None:
-        """Once for each release that waits for answers which nobody sends: nothing else would say what to do."""
+    def _newly_needy(self, news: News) -> dict[str, Json]:
+        """Services whose release has waited for a while for answers which nobody sends, by release; each once."""
+        found = {}
         for view in news.views:
-            release, needs = view["release"], tree.needs(view)
-            if (
-                release is None
-                or release["paused"]
-                or release["phase"] != "watching"
-                or release["release"] in self._needed
-            ):
+            release = view["release"]
+            if release is None or release["paused"] or release["phase"] != "watching":
                 continue
-            if needs and view["at"] > release["entered_at"] + ALONE_S:
-                self._needed.add(release["release"])
-                event = tree.event({**release, "reason": view["reason"]})
-                say("\n    ".join([f"{clock()} {event}", *needs]))
+            alone = view["at"] > release["entered_at"] + ALONE_S
+            if alone and release["release"] not in self._needed and tree.needs(view):
+                found[release["release"]] = view
+        return found
+
+    def _say_needs(self, needy: dict[str, Json], say: Callable[[str], None]) -> None:
+        """What to do, since nothing else would say it."""
+        for release, view in needy.items():
+            self._needed.add(release)
+            stands = {**view["release"], "reason": view["reason"]}
+            self._said[tree.name(view)] = (_position(stands), view["reason"]["text"], time.monotonic())
+            event = tree.event(stands)
+            say("\n    ".join([f"{clock()} {event}", *tree.needs(view)]))
 
     def _stands(self, target: Target, news: News) -> Stood | None:
         view = next((view for view in news.views if tree.name(view) == target.name), None)
@@ -165,6 +165,12 @@ class Follower:
             lost = f"the daemon has not answered for {self._news.lost_s:.0f} s; this is what it said last"
             told.append(lines.Line(depth=0, spans=((lost, lines.BAD),)))
         return told
+
+
+def _position(decision: Json) -> tuple[Any, ...]:
+    """What of a decision is said again at once when it changes; the numbers in its words are not."""
+    stands = tuple(decision[name] for name in ("release", "phase", "paused", "stage"))
+    return (*stands, decision["reason"]["code"])
 
 
 def end_code(release: Json) -> ExitCode:

@@ -20,6 +20,7 @@ HELD = 75
 """Exit code when another launcher has this replica."""
 
 TAIL_LINES = 20
+MARK = b"[secret]"
 LINE_BYTES_MAX = 16 * 1024
 READ_BYTES = 64 * 1024
 REDACTED_BYTES_MIN = 6
@@ -164,8 +165,11 @@ class Stream:
         margin = len(self.secrets[0]) if self.secrets else 0
         while len(self.rest) > LINE_BYTES_MAX + margin:
             self.rest = self.redacted(self.rest)
-            self.line(self.rest[:LINE_BYTES_MAX])
-            self.rest = self.rest[LINE_BYTES_MAX:]
+            # Nor is the mark in its place cut in two.
+            mark = self.rest.find(MARK, LINE_BYTES_MAX - len(MARK) + 1, LINE_BYTES_MAX + len(MARK) - 1)
+            end = mark + len(MARK) if mark >= 0 else LINE_BYTES_MAX
+            self.line(self.rest[:end])
+            self.rest = self.rest[end:]
         if not data and self.rest:
             self.line(self.rest)
             self.rest = b""
@@ -173,7 +177,7 @@ class Stream:
 
     def redacted(self, text: bytes) -> bytes:
         for secret in self.secrets:
-            text = text.replace(secret, b"[secret]")
+            text = text.replace(secret, MARK)
         return text
 
     def line(self, line: bytes) -> None:

@@ -25,7 +25,7 @@ spec:
   route: {{port: {port}}}
   release:
     strategy:
-      canary: {{advance: evidence, stages: [{{percent: 50}}, {{percent: 100, seconds: 5}}]}}
+      canary: {{advance: evidence, stages: [{{percent: 50}}, {{percent: 100}}]}}
 {watch}    judge:            # quick, because this is a demo: by default the judge is surer of what it says
       falseRollbackPercent: 5
       falsePromotionPercent: 10
@@ -43,11 +43,14 @@ COPIES = f"""\
       freezeSeconds: 120"""
 
 GROUPS = f"""\
-{LABELS}
+      errors: {{extraPercent: 2}}
+      labels: {{extraPercent: 5, matureSeconds: 20}}
       groups: {{header: {PEN}, values: [{BRUSH}, {PENCIL}]}}
       freezeSeconds: 5"""
 
-DEADLINE = "    watch: {deadlineSeconds: 90, onDeadline: rollback}\n"
+WATCH = "    watch: {seconds: 5}\n"
+DEADLINE = "    watch: {seconds: 5, deadlineSeconds: 40, onDeadline: rollback}\n"
+"""Nobody sits before the demo to decide. A freeze without copies brings no more evidence, and then time decides."""
 
 LATENCY = """\
       errors: {extraPercent: 2}
@@ -66,7 +69,7 @@ class Trial:
     chapter: Chapter
     blue: str
     margins: str
-    watch: str = ""
+    watch: str = WATCH
     rate_per_s: float = RATE_PER_S
     labelled: bool = True
 
@@ -83,7 +86,7 @@ class Trial:
 
 TRIALS = (
     Trial(chapter=WRONG, blue="better", margins=COPIES),
-    Trial(chapter=UNFAIR, blue="first", margins=GROUPS),
+    Trial(chapter=UNFAIR, blue="first", margins=GROUPS, watch=DEADLINE),
     Trial(
         chapter=SLOWER,
         blue="thorough",

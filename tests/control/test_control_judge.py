@@ -80,7 +80,7 @@ def test_a_stage_begins_with_the_guard_anew_and_the_comparison_goes_on(world: Wo
     before = evidence(world)
     after = watched(world, stage=1)
     assert answers(after) > answers(before) > 0
-    assert answers(after, "wrong") > 0
+    assert answers(after, "wrong answers") > 0
     assert sum(one.requests for one in after.counts) < sum(one.requests for one in before.counts)
 
 

@@ -226,6 +226,14 @@ def test_a_freeze_says_when_it_ends_and_needs_nobody():
     assert not tree.waits_for_person(told["release"])
 
 
+def test_a_freeze_whose_rest_is_over_and_whose_doubt_has_grown_says_who_can_end_it():
+    grew = because(Code.DOUBT_GREW, seconds=300.0, why=text(HARM))
+    told = {**view(replace(FROZEN, rested_s=300.0)), "reason": {"code": grew.code.value, "text": text(grew)}}
+    assert "stage 1 of 3 for 30 s, its rest is over" in words(told)
+    assert tree.needs(told) == ["celadon promote fraud   or: celadon abort fraud"]
+    assert not tree.waits_for_person(told["release"])
+
+
 def test_the_third_freeze_waits_for_a_person_and_says_the_two_commands():
     third = because(Code.THIRD_FREEZE, freezes=3, why=text(HARM))
     told = view(replace(FROZEN, freezes=3, stays_frozen=True, because=third))

@@ -3,13 +3,15 @@
 import asyncio
 import contextlib
 import json
+import time
 from pathlib import Path
 
 from celadon.doors.cli.demo import demo
 from celadon.doors.demo.callers import Callers
 from celadon.doors.demo.digits import Image
 from celadon.doors.demo.exchange import Exchange, seen
-from celadon.doors.demo.report import Told, report
+from celadon.doors.demo.labels import LATE_S, Labeller
+from celadon.doors.demo.report import Told, merged, report
 from celadon.doors.demo.story import BETTER, FAILING, FIRST
 from celadon.doors.demo.workshop import Workshop
 
@@ -70,6 +72,55 @@ def test_the_switch_is_measured_from_record_to_record():
     of = counted([told(BETTER, "good", "promoted", decisions=decisions)], [])
     assert of.releases[0].switch_ms == 25.0
     assert counted([told(BETTER, "good", "promoted")], []).releases[0].switch_ms is None
+
+
+def test_wrong_readings_are_counted_beside_failures():
+    of = counted([told(BETTER, "good", "promoted")], [answered("good"), answered("good", right=False)])
+    assert (of.releases[0].misread, of.releases[0].bad_answers) == (1, 0)
+
+
+def test_reports_of_different_callers_add_up():
+    one = counted([told(BETTER, "good", "promoted")], [answered("good")])
+    two = counted([told(FAILING, "bad", "rolled_back")], [answered("bad", 500), answered("f1", 503)])
+    of = merged([one, two], seconds=7.0)
+    assert (of.requests_total, of.requests_failed, of.bad_answers, of.seconds) == (3, 1, 1, 7.0)
+    assert [released.label for released in of.releases] == ["better", "failing"]
+    assert of.deviations == two.deviations
+
+
+class Posted:
+    """Stands in for the daemon: what a labeller posts is kept."""
+
+    def __init__(self):
+        self.posts = []
+
+    def post(self, path, body):
+        self.posts.append((path, body["feedback"]))
+
+
+def labels_of(*exchanges):
+    """What a labeller posts of these answers before the releases, as soon as it has posted anything, are done."""
+    kept = Posted()
+    labeller = Labeller(client=kept, exchanges=exchanges, services=frozenset({"wrong"}))
+
+    async def releases():
+        async with asyncio.timeout(10):
+            while not kept.posts:
+                await asyncio.wait([asyncio.ensure_future(asyncio.sleep(0.01))])
+
+    asyncio.run(labeller.beside(releases()))
+    return kept.posts
+
+
+def test_labels_are_posted_late_by_the_id_of_the_request_for_those_who_wait_for_them():
+    now = time.time()
+    due = Exchange(at=now - LATE_S - 1, latency_ms=1.0, status=200, service="wrong", request="r1", digit=7)
+    others = Exchange(at=due.at, latency_ms=1.0, status=200, service="same", request="r2", digit=8)
+    failed = Exchange(at=due.at, latency_ms=1.0, status=500, service="wrong", request="r3", digit=9)
+    early = Exchange(at=now + 60, latency_ms=1.0, status=200, service="wrong", request="r4", digit=1)
+    assert labels_of(due, others, failed, early) == [
+        ("/v1/services/wrong/feedback", [{"id": "r1", "label": "7"}])
+    ]
 
 
 def test_quantiles_are_latencies_that_somebody_saw():

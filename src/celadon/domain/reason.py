@@ -47,6 +47,8 @@ class Code(StrEnum):
     LATENCY = "latency"
     HARM_PROVED = "harm_proved"
     HARM_SUSPECTED = "harm_suspected"
+    PAIRS_WORSE = "pairs_worse"
+    PAIRS_SUSPECT = "pairs_suspect"
     PROVED_FINE = "proved_fine"
     NEEDS_MORE = "needs_more"
     NOT_PROVED = "not_proved"
@@ -159,6 +161,8 @@ TEXTS: dict[Code, str] = {
     "{green_events} of {green} against blue's {blue_events} of {blue}, {ratio} times as many ({low} to {high})",
     Code.HARM_SUSPECTED: "green may be worse by {metric}: "
     "{green_events} of {green} against blue's {blue_events} of {blue}, {ratio} times as many ({low} to {high})",
+    Code.PAIRS_WORSE: "green is worse by {metric}: {green_events} of {green} pairs of an answer and its copy",
+    Code.PAIRS_SUSPECT: "green may be worse by {metric}: {green_events} of {green} pairs of an answer and its copy",
     Code.PROVED_FINE: "green is within its margins, the least sure by {metric}: "
     "{green_events} of {green} against blue's {blue_events} of {blue}",
     Code.NEEDS_MORE: "about {needed} more answers of green are needed to judge {metric}: "

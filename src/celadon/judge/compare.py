@@ -435,6 +435,8 @@ class Comparison:
                 "blue_mean": f"{blue_sum / max(blues, 1):.3g}",
             }
             return because(Code.SCORE_WORSE, money=money, **{**fields(worst), **means})
+        if any(worst.metric == wager.name for wager in self._wagers):
+            code = Code.PAIRS_SUSPECT if suspected else Code.PAIRS_WORSE
         return because(code, money=money, **fields(worst))
 
 

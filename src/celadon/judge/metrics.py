@@ -19,7 +19,7 @@ from celadon.judge.score import ScoreCoin
 
 ERRORS = "errors"
 COPIES = "errors of copies"
-WRONG = "wrong"
+WRONG = "wrong answers"
 MISSED = "missed"
 FALSE_ALARMS = "false alarms"
 DIFFER = "differing answers"

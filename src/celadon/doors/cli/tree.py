@@ -112,6 +112,8 @@ def needs(view: Json) -> list[str]:
         return []
     if waits_for_person(release):
         return [what_a_person_does(name(view), paused=release["paused"])]
+    if release["phase"] == "frozen" and view["reason"]["code"] == "doubt_grew":
+        return [what_a_person_does(name(view), paused=False)]
     missing = MISSING.get(view["reason"]["code"]) if release["phase"] == "watching" else None
     if missing is None:
         return []
@@ -165,6 +167,8 @@ def _thaws(release: Json) -> str:
         return ""
     if waits_for_person(release):
         return f", the {ordinal(release['freezes'])} time: a person decides"
+    if release["rested_s"] >= release["rest_s"]:
+        return ", its rest is over"
     return f", at most {span(release['rest_s'] - release['rested_s'])} to go"
 
 

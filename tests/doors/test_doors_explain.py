@@ -228,7 +228,7 @@ def test_a_freeze_says_when_it_ends_and_needs_nobody():
 
 def test_a_freeze_whose_rest_is_over_and_whose_doubt_has_grown_says_who_can_end_it():
     grew = because(Code.DOUBT_GREW, seconds=300.0, why=text(HARM))
-    told = {**view(replace(FROZEN, rested_s=300.0)), "reason": {"code": grew.code.value, "text": text(grew)}}
+    told = {**view(replace(FROZEN, rested_s=300.0)), "reason": shape.reason(grew)}
     assert "stage 1 of 3 for 30 s, its rest is over" in words(told)
     assert tree.needs(told) == ["celadon promote fraud   or: celadon abort fraud"]
     assert not tree.waits_for_person(told["release"])
@@ -244,8 +244,10 @@ def test_the_third_freeze_waits_for_a_person_and_says_the_two_commands():
 
 
 def test_a_release_that_lacks_labels_says_how_they_are_brought():
-    lacks = because(Code.LABELS_MISSING, labelled=3, needed=200)
-    assert tree.needs(view(replace(RELEASE, because=lacks)))[0].endswith("celadon feedback FILE")
+    none = because(Code.LABELS_MISSING, labelled=0, needed=200)
+    some = because(Code.LABELS_MISSING, labelled=3, needed=200)
+    assert tree.needs(view(replace(RELEASE, because=none)))[0].endswith("celadon feedback FILE")
+    assert tree.needs(view(replace(RELEASE, because=some))) == []
 
 
 def test_the_end_of_a_release_is_told_with_what_each_metric_said():

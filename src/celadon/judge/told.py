@@ -21,9 +21,9 @@ def fields(finding: Finding) -> dict[str, str | int | float | None]:
     return {
         "metric": finding.metric,
         **counts(finding.counts),
-        "ratio": "unknown" if between.ratio is None else f"{between.ratio:.2g}",
+        "ratio": f"{between.low:.2g} or more" if between.ratio is None else f"{between.ratio:.2g}",
         "low": f"{between.low:.2g}",
-        "high": "unknown" if between.high is None else f"{between.high:.2g}",
+        "high": "no limit" if between.high is None else f"{between.high:.2g}",
     }
 
 

@@ -115,7 +115,7 @@ def needs(view: Json) -> list[str]:
     if release["phase"] == "frozen" and view["reason"]["code"] == "doubt_grew":
         return [what_a_person_does(name(view), paused=False)]
     missing = MISSING.get(view["reason"]["code"]) if release["phase"] == "watching" else None
-    if missing is None:
+    if missing is None or view["reason"]["fields"].get("labelled"):
         return []
     decide = what_a_person_does(name(view), paused=False)
     return [missing.format(address=address(view["route"])), f"or decide: {decide}"]

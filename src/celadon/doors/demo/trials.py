@@ -54,7 +54,7 @@ DEADLINE = "    watch: {seconds: 5, deadlineSeconds: 40, onDeadline: rollback}\n
 
 LATENCY = """\
       errors: {extraPercent: 2}
-      latency: {maxSlowerPercent: 15, required: true}
+      latency: {maxSlowerPercent: 10, required: true}
       freezeSeconds: 5"""
 
 

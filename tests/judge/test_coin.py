@@ -157,3 +157,10 @@ def test_answers_count_by_the_share_in_force_when_they_were_routed(parts) -> Non
         together = merged(together, part)
     assert [tally.share for tally in together] == sorted({part.share for part in parts})
     assert summed(together) == summed(parts)
+
+
+def test_an_error_among_the_first_few_answers_does_not_cost_the_bets_of_later_windows() -> None:
+    coin = JUDGE.add(JUDGE.begin(0), 9, Tally(500, 0, 0, 3, 1))
+    unlucky = JUDGE.add(coin, 10, Tally(500, 100, 0, 1900, 2))
+    assert JUDGE.worth(unlucky).fine > 0.5
+    assert JUDGE.worth(unlucky).suspected > 0.5

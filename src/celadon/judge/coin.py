@@ -17,6 +17,7 @@ from celadon.judge.odds import Odds, Rules, fine_odds, harm_odds
 LARGEST = 1e290
 """Money beyond this is not counted."""
 EXPONENT = 600.0
+SUPPOSED = 100
 KEPT = 4096
 """Odds that are remembered; there are few, since shares are planned and guesses rounded."""
 
@@ -182,8 +183,12 @@ def summed(tallies: Iterable[Tally]) -> Tally:
 
 
 def _guess(answers: int, events: int) -> float:
-    """A share of events near the observed one, rounded to steps of 5 % so that its odds are known already."""
+    """A share of events near the observed one, rounded to steps of 5 % so that its odds are known already.
+
+    A few answers with an error among them are no reason to expect a third of all to fail: a bet on that would be lost
+    for good in the next full window. So some answers without event are supposed to have come before.
+    """
     if answers == 0:
         return 0.0
-    share = min((events + 0.5) / (answers + 1), 0.5)
+    share = min((events + 0.5) / (answers + SUPPOSED), 0.5)
     return math.exp(round(math.log(share) * 20) / 20)

@@ -40,6 +40,9 @@ class Compared:
         self.show.title("Four services, each of which is to get a green that looks healthy")
         for trial in TRIALS:
             self.show.say(f"{trial.service:<8} {trial.chapter.what}")
+        shown = self.workshops[0].service_file
+        self.show.title(f"One of their service files, {shown.name}")
+        self.show.file(shown.read_text(encoding="utf-8"))
         first = await asyncio.gather(
             *(self._release(t, w, blue=True) for t, w in zip(TRIALS, self.workshops, strict=True))
         )

@@ -38,7 +38,7 @@ LABELS = """\
 
 COPIES = f"""\
 {LABELS}
-      answers: {{maxDifferPercent: 10}}      # to copies, which a frozen green gets
+      answers: {{maxDifferPercent: 50}}      # copies are judged by their labels
       freezeMirrorPercent: 100
       freezeSeconds: 120"""
 

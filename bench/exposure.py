@@ -104,7 +104,7 @@ def configuration(hashes_per_ms: int, *, quick: bool) -> Configuration:
         slow=replace(same, name="slow", slower=1.2),
         hard_runs=2 if quick else 20,
         soft_runs=2 if quick else 20,
-        calm_runs=2 if quick else 40,
+        calm_runs=2 if quick else 20,
         slow_runs=2 if quick else 10,
         at_once=at_once,
     )
@@ -186,6 +186,7 @@ def latency_figures(calm: Sequence[Run], busy: Sequence[Run], slow: Sequence[Run
         "aa_freezes": sum(run.freezes for run in (*calm, *busy)),
         "slow_releases": len(slow),
         "slow_latency_rollbacks": _for_latency(slow),
+        "slow_promoted": sum(run.outcome == "promoted" for run in slow),
     }
 
 

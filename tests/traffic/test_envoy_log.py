@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import httpx2
 import pytest
+from envoy_asking import ask_all, drawing
 from envoy_world import BLUE, GREEN, caller, eventually, route_spec, running
 
 from celadon.domain.draw import Draw, StickyHeader
@@ -68,6 +69,24 @@ async def raw(wish, *headers):
     answer = await reader.read()
     writer.close()
     return answer
+
+
+def test_an_answer_says_whether_a_control_had_a_share_when_its_request_was_routed():
+    async def story():
+        async with running() as world:
+            blue, green, control = [await world.upstream(name) for name in ("blue", "green", "control")]
+            wish = drawing(world, blue, green, 3000, route_spec(), control=[control])
+            await world.serve(replace(wish, controls=((BLUE, ()),)))
+            judge = Judge(world, wish)
+            await ask_all(wish.route.port, [{}] * 50)
+            await judge.until(50)
+            assert {answer.alone for answer in judge.answers} == {True}
+            await world.serve(drawing(world, blue, green, 3000, wish.route, control=[control]))
+            await ask_all(wish.route.port, [{}] * 70)
+            await judge.until(120)
+            assert sum(answer.requests for answer in judge.answers if not answer.alone) == 70
+
+    asyncio.run(story())
 
 
 def test_answers_say_when_who_at_which_share_for_whom_and_how_long():

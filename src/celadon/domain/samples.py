@@ -41,6 +41,7 @@ class Answers:
     the requests that green got as copies when these were routed, the same for originals and their copies. units: units
     met for the first time, where the draw is sticky by a key: what the split is judged by. first_durations, first_failed:
     those of each unit's first request alone: who comes back is slow again, or fails again, and that was not drawn anew.
+    alone: when these were routed, no control of blue had a share beside green's.
     """
 
     at_s: int
@@ -57,6 +58,7 @@ class Answers:
     units: int = 0
     first_durations: Buckets = ()
     first_failed: int = 0
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

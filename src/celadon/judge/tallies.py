@@ -113,9 +113,18 @@ def _copied(here: list[Answers], of: Setup, sides: Sides) -> tuple[Tally, ...]:
     """Green's answers to copies; blue's to the originals are among those that callers saw."""
     rows = Rows()
     for one in here:
-        if of.copies and one.mirrored and one.mirror and one.revision == sides.green:
+        if one.mirrored and one.revision == sides.green and _copies_comparable(one, of):
             rows.add(COPIES, share_of_copies(one.share, one.mirror), one.requests, one.errors, green=True)
     return rows.tallies().get(COPIES, ())
+
+
+def _copies_comparable(one: Answers, of: Setup) -> bool:
+    """Whether copies of these requests may stand beside their originals.
+
+    What is copied is drawn request by request. Where users were drawn to sides meanwhile, one who fails again and again
+    on green's side would be among the copies and not among blue's originals.
+    """
+    return of.copies and one.mirror > 0 and (of.compare.units is Units.REQUESTS or one.share == 0)
 
 
 def _at(answers: Answers) -> int:
@@ -181,9 +190,9 @@ def _live(rows: Rows, one: Answers, of: Setup, *, green: bool) -> None:
         rows.add(DRAWN, one.share, one.units, 0, green=green)
     if green or one.share >= FULL:
         return
-    if of.copies and one.mirror:
+    if _copies_comparable(one, of):
         rows.add(COPIES, share_of_copies(one.share, one.mirror), one.requests, one.errors, green=False)
-    if of.control and of.compare.units is not Units.UNSEEN:
+    if of.control and not one.alone and of.compare.units is not Units.UNSEEN:
         part = round(FULL * one.share / (FULL - one.share))
         if 0 < part < FULL:
             rows.add(PLACEBO, part, one.requests, one.errors, green=one.arm is Arm.CONTROL)
@@ -211,7 +220,7 @@ def _swaps(here: list[Answers], of: Setup, sides: Sides) -> dict[str, tuple[int,
     found: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for one in here:
         green, control = one.revision == sides.green, one.arm is Arm.CONTROL
-        if not (green or (control and one.revision == sides.blue)):
+        if one.alone or not (green or (control and one.revision == sides.blue)):
             continue
         for name in (ERRORS, *((of_group(ERRORS, one.group),) if one.group in of.groups else ())):
             found[name][0 if green else 1] += one.errors
@@ -223,7 +232,7 @@ def _durations(here: list[Answers], of: Setup, sides: Sides, steady: int) -> Dur
     if not equal_load(sides, steady, control=of.control):
         return None
     arm = Arm.CONTROL if of.control else Arm.MAIN
-    kept = [one for one in here if one.share == steady]
+    kept = [one for one in here if one.share == steady and not (of.control and one.alone)]
     greens = [one for one in kept if one.revision == sides.green]
     blues = [one for one in kept if one.revision == sides.blue and one.arm is arm]
     if not greens and not blues:

@@ -57,6 +57,7 @@ class Key(NamedTuple):
     share: int
     mirror: int
     group: str
+    alone: bool
 
 
 @dataclass(slots=True)
@@ -169,7 +170,7 @@ class Heard:
     def _count(self, part: Part, line: log.Line, second: int, groups: frozenset[str], *, route: bool) -> None:
         share = line.share or 0
         group = _group(part, line.group, groups)
-        key = Key(second, line.revision, line.arm, share, line.mirror, group)
+        key = Key(second, line.revision, line.arm, share, line.mirror, group, not line.control)
         found = part.sums.get(key)
         if found is None:
             found = part.sums[key] = Sum()
@@ -272,6 +273,7 @@ def _answers(sums: dict[Key, Sum]) -> Iterable[Answers]:
             share=key.share,
             mirror=key.mirror,
             group=key.group,
+            alone=key.alone,
             requests=found.requests,
             errors=found.errors,
             units=found.units,

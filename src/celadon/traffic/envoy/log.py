@@ -11,7 +11,7 @@ from celadon.domain.names import RevisionId, ServiceKey
 from celadon.domain.plan import FULL
 from celadon.traffic.envoy.counting import BROKEN_FLAGS, GIVEN_UP_MS, LATENCY
 from celadon.traffic.envoy.snapshot import Use
-from celadon.traffic.envoy.told import GROUP_HEADER, MIRROR, SHARE_HEADER, TOLD, UNIT_HEADER
+from celadon.traffic.envoy.told import CONTROL, GROUP_HEADER, MIRROR, SHARE_HEADER, TOLD, UNIT_HEADER
 from celadon.traffic.envoy.words import API, Json
 
 _BROKEN = frozenset(BROKEN_FLAGS)
@@ -40,6 +40,7 @@ def request_log(path: str) -> Json:
                     "unit": f"%REQ({UNIT_HEADER})%",
                     "group": f"%REQ({GROUP_HEADER})%",
                     "mirror": f"%METADATA(ROUTE:{TOLD}:{MIRROR})%",
+                    "control": f"%METADATA(ROUTE:{TOLD}:{CONTROL})%",
                 }
             },
         },
@@ -47,7 +48,8 @@ def request_log(path: str) -> Json:
 
 
 class Line(NamedTuple):
-    """One request. share None: it was not drawn. mirror: what part of 10,000 of such requests is copied to green.
+    """One request. share None: it was not drawn. mirror: what part of 10,000 of such requests is copied to green;
+    control: what part blue's control answers.
 
     unit None: it was drawn by itself. duration_us None: there was no whole answer.
     """
@@ -58,6 +60,7 @@ class Line(NamedTuple):
     arm: Arm
     share: int | None
     mirror: int
+    control: int
     group: str
     unit: str | None
     error: bool
@@ -85,6 +88,7 @@ def read(text: bytes) -> Line | None:
             arm=arm,
             share=_share(found["share"]),
             mirror=_share(found["mirror"]) or 0,
+            control=_share(found.get("control")) or 0,
             group=found["group"] or "",
             unit=found["unit"],
             error=gave_up or status >= 500 or (flags != "-" and not _BROKEN.isdisjoint(flags.split(","))),

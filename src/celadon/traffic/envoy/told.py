@@ -1,6 +1,6 @@
 """What the proxy tells of a drawn request, in headers that replicas see and that its request log prints."""
 
-from celadon.traffic.envoy.snapshot import Rule
+from celadon.traffic.envoy.snapshot import Rule, Use
 from celadon.traffic.envoy.words import Json
 
 SHARE_HEADER = "x-celadon-share"
@@ -15,8 +15,8 @@ GROUP_HEADER = "x-celadon-group"
 MIRRORED_HEADER = "x-celadon-mirrored"
 """Says `1` to a replica that gets a copy: nobody sees what it answers."""
 
-TOLD, MIRROR = "celadon", "mirror"
-"""Where the log alone is told what part of a route's requests green gets as copies."""
+TOLD, MIRROR, CONTROL = "celadon", "mirror", "control"
+"""Where the log alone is told what part of a route's requests green gets as copies, and what blue's control answers."""
 
 UNIT_BYTES = 1024
 GROUP_BYTES = 128
@@ -42,7 +42,8 @@ def told(rule: Rule, unit: str = "") -> Json:
             for key, value in added.items()
         ]
     if rule.draw is not None:
-        found["metadata"] = {"filter_metadata": {TOLD: {MIRROR: mirror_in_force(rule)}}}
+        parts = {MIRROR: mirror_in_force(rule), CONTROL: control_in_force(rule)}
+        found["metadata"] = {"filter_metadata": {TOLD: parts}}
     return found
 
 
@@ -57,3 +58,8 @@ def mirror_in_force(rule: Rule) -> int:
     """What part of 10,000 of a drawn rule's requests green gets as copies."""
     green = rule.draw.green if rule.draw is not None else None
     return sum(target.share for target in rule.mirrors if target.revision == green)
+
+
+def control_in_force(rule: Rule) -> int:
+    """What part of 10,000 of a drawn rule's requests blue's control answers."""
+    return sum(target.share for target in rule.split if target.cluster.endswith(f"-{Use.CONTROL}"))

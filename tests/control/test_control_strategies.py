@@ -14,6 +14,7 @@ from celadon.domain.command import Abort, Deploy, Promote
 from celadon.domain.compare import Compare, LabelMargin, Margin
 from celadon.domain.draw import Draw
 from celadon.domain.release import Cause, Outcome, Phase
+from celadon.domain.samples import Answers
 from celadon.domain.spec import AbTest, Advance, Ends, Exposure, OnDeadline, Ramp, Serves, Shadow, Step
 
 COMPARE = Compare(rest_s=20.0)
@@ -153,6 +154,23 @@ def test_without_copies_a_freeze_rests_and_goes_on_at_the_smallest_share(world: 
     until(world, on_stage(0))
     world.until_ended(limit=900)
     assert ended(world) == (Outcome.PROMOTED, Cause.PLAN)
+
+
+def test_bad_answers_that_green_still_owed_when_a_freeze_began_do_not_prolong_it(world: World) -> None:
+    bring_up(world)
+    deploy(world, GREEN, **RAMP)
+    until(world, on_stage(1))
+    world.characters[GREEN.id].error_share = 0.02
+    until(world, in_phase(Phase.FROZEN))
+    frozen_at, world.characters[GREEN.id].error_share = world.at, 0.0
+    at = int(world.at)
+    owed = Answers(at_s=at, revision=GREEN.id, share=2500, requests=9, errors=9, failed=9)
+    for _ in range(4):
+        world.log.append(owed)
+        world.step()
+    until(world, lambda w: not in_phase(Phase.FROZEN)(w))
+    assert world.at <= frozen_at + 25
+    assert "doubt_grew" not in codes(world)
 
 
 def test_the_third_freeze_waits_for_a_person_who_may_abort(world: World) -> None:

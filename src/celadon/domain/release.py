@@ -55,8 +55,9 @@ class Release:
     entered_at, began_at, ended_at: wall time. because: the reason of the last change of phase.
     freezes: how often every request went back to blue for a while because harm was suspected; rested_s: observed
     seconds of the freeze under way. waved: a person promoted it, so that it ends promoted once the route is in force.
-    stays_frozen: the freeze waits for a person. suspected: money on harm when the last freeze began, and
-    forgiven: when it ended; suspicion counts anew from there. bad_answers: green's errors to callers in the stages before this one; in all when it ended.
+    stays_frozen: the freeze waits for a person. suspected: money on harm when the last freeze began, with what green
+    still owed callers then, and forgiven: when it ended; suspicion counts anew from there. bad_answers: green's errors
+    to callers in the stages before this one; in all when it ended.
     findings: what each metric said when it ended.
     passed_gates: stages whose gate a person has opened. Outcome and cause are set when rolling back begins
     (what it will end as) or when it ends.

@@ -165,7 +165,7 @@ def _timed(memory: Memory, seen: Seen) -> Memory:
     if release is None or not seen.confirmed(routes(memory, seen.facts)):
         return memory
     if release.phase is Phase.FROZEN:
-        return replace(memory, release=replace(release, rested_s=release.rested_s + seen.now.elapsed_s))
+        return replace(memory, release=freeze.rested(release, seen))
     dwells = release.phase in {Phase.WATCHING, Phase.HOLDING} and not release.paused
     if not dwells or not seen.samples_fresh:
         return memory

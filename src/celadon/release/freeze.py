@@ -18,6 +18,9 @@ from celadon.release.step import Seen, Step
 FREEZES_MAX = 3
 """The freeze that only a person ends."""
 
+STRAGGLERS_S = 3.0
+"""Answers that green owed to callers when a freeze began are known after so much of its rest, or after half of it."""
+
 AGAIN = 20.0
 """By how much the money on harm has to grow after a freeze before it is suspected again: what the first one took."""
 
@@ -68,6 +71,13 @@ def frozen(memory: Memory, release: Release, seen: Seen) -> Step:
     if rested and grew:
         still = because(Code.DOUBT_GREW, seconds=release.rested_s, why=text(why))
     return Step(memory=memory, because=still)
+
+
+def rested(release: Release, seen: Seen) -> Release:
+    """The freeze with the observed time that it rested. What is answered late belongs to the sign that began it."""
+    late_s = min(STRAGGLERS_S, (release.plan.compare or Compare()).rest_s / 2)
+    known = release.suspected if release.rested_s > late_s else max(release.suspected, seen.suspicion)
+    return replace(release, rested_s=release.rested_s + seen.now.elapsed_s, suspected=known)
 
 
 def resumes_at(release: Release) -> int:

@@ -181,7 +181,7 @@ def test_labels_and_scores_of_a_release_are_joined_with_its_answers(split):
     assert view(split)["feedback"]["twice"] == before["twice"] + 1
     green = sum(score == 2 for score in said.values())
     wrong = until(
-        lambda: found if (found := finding(split, "wrong")) and found["green"]["answers"] == green else None
+        lambda: found if (found := finding(split, "wrong answers")) and found["green"]["answers"] == green else None
     )
     assert wrong["green"]["events"] == green
     assert wrong["blue"] == {"answers": 60 - green, "events": 0}

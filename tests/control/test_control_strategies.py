@@ -248,6 +248,16 @@ def test_a_test_ends_reported_with_its_findings_and_blue_has_everything_again(wo
     until(world, lambda w: {r.id.revision for r in w.there.values()} == {BLUE.id})
 
 
+@pytest.mark.parametrize("matching", [0.02, 0.5])
+def test_a_test_of_a_small_group_ends_too(world: World, matching: float) -> None:
+    bring_up(world)
+    world.matching = matching
+    deploy(world, GREEN, strategy=AbTest(match=MATCH, share=3000, test_s=10), compare=COMPARE)
+    world.until_ended()
+    assert ended(world) == (Outcome.REPORTED, Cause.PLAN)
+    assert "split_off" not in codes(world)
+
+
 def test_a_test_that_was_meant_to_promotes_what_it_proved(world: World) -> None:
     bring_up(world)
     test = AbTest(match=MATCH, share=5000, test_s=10, then=Ends.PROMOTED)

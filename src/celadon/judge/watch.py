@@ -8,12 +8,14 @@ green there is nothing to compare it with, and the guard decides as it does alon
 from dataclasses import replace
 
 from celadon.domain.compare import Units
+from celadon.domain.draw import EVERY
 from celadon.domain.evidence import Clock, Ledger
 from celadon.domain.facts import NO_LABELS, Known, Unknown
 from celadon.domain.plan import FULL, Stage
 from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Phase, Release
 from celadon.domain.samples import Evidence, Pairs, Samples
+from celadon.domain.spec import Ends
 from celadon.domain.verdict import Fine, Harm, Invalid, Judged, Unsure, Verdict
 from celadon.judge import drift, guard, limits, tallies
 from celadon.judge.coin import summed, totals
@@ -242,7 +244,11 @@ def _guarded(release: Release, stage: Stage, evidence: Evidence, ledger: Ledger)
     if stage.guard is None:
         return None
     if stage.share:
-        return guard.weigh(stage.guard, release.green, stage.share, evidence)
+        # Of a group's share nothing can be said by all answers; there the coin alone judges the split.
+        all_drawn = release.plan.match == EVERY or (
+            stage.share == FULL and release.plan.ends is Ends.PROMOTED
+        )
+        return guard.weigh(stage.guard, release.green, stage.share if all_drawn else 0, evidence)
     if evidence.copies < stage.guard.requests_min:
         needed = stage.guard.requests_min
         return Unsure(because=because(Code.TOO_FEW_REQUESTS, requests=evidence.copies, needed=needed))

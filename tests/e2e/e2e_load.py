@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 ANSWER_S = 30.0
@@ -12,9 +13,13 @@ ANSWER_S = 30.0
 
 @dataclass(kw_only=True)
 class Exchange:
-    """One request. Times are monotonic seconds; at: when it was meant to be sent, whatever happened before."""
+    """One request. Times are monotonic seconds; at: when it was meant to be sent, whatever happened before.
+
+    number: which request of its load it was.
+    """
 
     at: float
+    number: int = 0
     sent_at: float = 0.0
     ended_at: float = 0.0
     status: int | None = None
@@ -100,12 +105,16 @@ def ask(port, path="/score", body=b"{}", *, method="POST", within_s=ANSWER_S, **
 
 @dataclass(kw_only=True)
 class Load:
-    """Sends at a fixed rate from a thread of its own until the context is left, then waits for every answer."""
+    """Sends at a fixed rate from a thread of its own until the context is left, then waits for every answer.
+
+    headers: what request number so and so has beside the usual ones.
+    """
 
     port: int
     rate: float = 60.0
     path: str = "/score"
     body: bytes = b"{}"
+    headers: Callable[[int], dict[str, str]] = lambda _: {}
     exchanges: list = field(default_factory=list)
 
     def __enter__(self):
@@ -116,19 +125,23 @@ class Load:
         return self
 
     def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        """Send nothing more, and wait for what was sent."""
         self._enough.set()
         self._thread.join()
 
     async def _send(self):
         began = time.monotonic()
-        raw = request("POST", self.path, self.body)
         number = 0
         async with asyncio.TaskGroup() as group:
             while not self._enough.is_set():
                 at = began + number / self.rate
-                number += 1
                 await asyncio.sleep(max(0.0, at - time.monotonic()))
-                found = Exchange(at=at)
+                found = Exchange(at=at, number=number)
+                raw = request("POST", self.path, self.body, **self.headers(number))
+                number += 1
                 self.exchanges.append(found)
                 group.create_task(self._one(found, raw))
         for connection in self._idle:

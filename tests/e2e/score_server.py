@@ -3,7 +3,8 @@
 GET /healthz is ready. POST /score answers {"score": ...}. GET /slow/SECONDS answers after that long.
 GET /stream/SECONDS sends a line every 50 ms and `end` last, in chunks. POST /die ends the process without an answer.
 
-answer.json: score; fails: every answer but those to golden requests is a 500; delay_s: before each answer;
+answer.json: score; fails: every answer but those to golden requests is a 500; fails_if: the same for as long as this
+file is there; delay_s: before each answer;
 dies: a text to end with at once, variables put in; mute: listens nowhere; ready: false for never; shift: listens that many ports higher than told;
 says: environment variables that are printed at the start.
 """
@@ -69,7 +70,8 @@ async def serve_one(path, body, writer):
             writer.write(answer(400, {"error": "the body must be a JSON object"}))
             return
         await asyncio.sleep(TOLD.get("delay_s", 0))
-        writer.write(answer(500 if TOLD.get("fails") and not golden else 200, {"score": TOLD["score"]}))
+        fails = TOLD.get("fails") or os.path.exists(TOLD.get("fails_if", ""))  # noqa: PTH110, ASYNC240
+        writer.write(answer(500 if fails and not golden else 200, {"score": TOLD["score"]}))
     else:
         writer.write(answer(404, {"error": "no such path"}))
 

@@ -18,8 +18,8 @@ def interest(compare=COMPARE, *, began_at=900.0, ended_at=None, blue=BLUE):
     return Interest(compare=compare, blue=blue, began_at=began_at, ended_at=ended_at)
 
 
-def routed(request, revision=GREEN, at_s=1000, share=500, group=""):
-    return Routed(request=request, at_s=at_s, revision=revision, share=share, group=group)
+def routed(request, revision=GREEN, at_s=1000, share=500, group="", unit=""):
+    return Routed(request=request, at_s=at_s, revision=revision, share=share, group=group, unit=unit)
 
 
 class Home:

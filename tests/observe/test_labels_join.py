@@ -24,8 +24,8 @@ def test_a_label_tells_of_its_answer_with_the_share_it_was_drawn_at(home):
     assert home.tell("a", label="7") == Received(accepted=1)
     assert home.tell("b", label="4") == Received(accepted=1)
     assert home.read().labels == (
-        Label(at_s=1000, revision=GREEN, share=500, group="eu", wrong=True),
-        Label(at_s=1000, revision=BLUE, share=500, wrong=False),
+        Label(at_s=1000, answered_s=1000, revision=GREEN, share=500, group="eu", wrong=True),
+        Label(at_s=1000, answered_s=1000, revision=BLUE, share=500, wrong=False),
     )
     assert home.read().labels == ()
 
@@ -40,7 +40,7 @@ def test_the_order_in_which_things_come_to_be_known_changes_nothing(home, order)
     for step in order:
         begin[step]()
         home.settle()
-    assert home.read().labels == (Label(at_s=1000, revision=GREEN, share=500, wrong=False),)
+    assert home.read().labels == (Label(at_s=1000, answered_s=1000, revision=GREEN, share=500, wrong=False),)
     assert home.heard == Heard(accepted=1)
 
 
@@ -105,6 +105,40 @@ def test_a_label_of_what_names_no_class_is_counted_and_not_used(home):
     assert home.tell("b", label="3") == Received(accepted=1)
     assert home.read().labels == ()
     assert home.heard == Heard(accepted=2, unusable=2)
+
+
+def test_a_caller_who_is_kept_on_one_side_counts_once_however_many_answers_are_labelled(home):
+    """It was callers who were drawn: one who is answered wrongly again and again is one event."""
+    for number in range(4):
+        home.route(routed(f"a{number}", unit="who"), routed(f"b{number}", BLUE, unit="other"))
+    home.route(routed("c"), routed("d"))
+    home.settle()
+    for request in ("a0", "a1", "b0", "b1", "b2", "c", "d"):
+        home.tell(request, wrong=request.startswith("a"))
+    home.tell("a2", wrong=True, score=0.5)
+    home.tell("a3", score=0.5)
+    told = [(label.revision, label.wrong, label.score) for label in home.read().labels]
+    once = [(GREEN, True, None), (BLUE, False, None)]
+    assert told == [*once, (GREEN, False, None), (GREEN, False, None), (GREEN, None, 0.5)]
+    assert home.heard == Heard(accepted=9, same_caller=4)
+
+
+def test_a_caller_of_another_release_counts_anew(home):
+    home.route(routed("a", unit="who in release 1"), routed("b", unit="who in release 2"))
+    home.settle()
+    home.tell("a", wrong=True)
+    home.tell("b", wrong=True)
+    assert len(home.read().labels) == 2
+
+
+def test_a_label_is_told_with_the_second_of_its_answer(home):
+    """Labels that come all at once are not one bad moment: the judge goes by when the answers were given."""
+    home.route(routed("a", at_s=1000), routed("b", at_s=1500))
+    home.at = 2000
+    home.settle()
+    home.tell("a", wrong=True)
+    home.tell("b", wrong=True)
+    assert [(label.at_s, label.answered_s) for label in home.read().labels] == [(2000, 1000), (2000, 1500)]
 
 
 def test_labels_that_come_too_late_are_counted_and_not_used(home):

@@ -40,7 +40,7 @@ class Heard:
 
     late: came when it could not be used any more. unusable: says what was right of an answer that names no class.
     unjoined: waited for a request or prediction that never came. forgotten: requests, given up before their time
-    since there were too many.
+    since there were too many. same_caller: of a caller who is kept on one side and of whom a label was used already.
     """
 
     accepted: int = 0
@@ -50,11 +50,15 @@ class Heard:
     unusable: int = 0
     unjoined: int = 0
     forgotten: int = 0
+    same_caller: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routed:
-    """One request as the router logged it, so that feedback can be joined to it. at_s: whole seconds, its answer's."""
+    """One request as the router logged it, so that feedback can be joined to it. at_s: whole seconds, its answer's.
+
+    unit: a digest of who is kept on one side in this release; "" where the request was drawn by itself.
+    """
 
     request: str
     at_s: int
@@ -62,6 +66,7 @@ class Routed:
     arm: Arm = Arm.MAIN
     share: int
     group: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

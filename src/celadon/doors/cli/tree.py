@@ -95,6 +95,7 @@ FEEDBACK = {
     "unusable": "say nothing of their answer",
     "unjoined": "never found their request",
     "forgotten": "requests given up",
+    "same_caller": "of callers who were told of already",
 }
 """What became of feedback, in words."""
 

@@ -17,11 +17,13 @@ CHUNK = 20_000
 OLDEST = {
     "requests": "SELECT id FROM requests WHERE service = ? AND at < ? ORDER BY at LIMIT ?",
     "predictions": "SELECT id, mirrored, revision FROM predictions WHERE service = ? AND at < ? ORDER BY at LIMIT ?",
+    "units": "SELECT unit, told FROM units WHERE service = ? AND at < ? ORDER BY at LIMIT ?",
     "labels": "SELECT id, done FROM labels WHERE service = ? AND at < ? ORDER BY at LIMIT ?",
 }
 DELETE = {
     "requests": "DELETE FROM requests WHERE service = ? AND id = ?",
     "predictions": "DELETE FROM predictions WHERE service = ? AND id = ? AND mirrored = ? AND revision = ?",
+    "units": "DELETE FROM units WHERE service = ? AND unit = ? AND told = ?",
     "labels": "DELETE FROM labels WHERE service = ? AND id = ?",
 }
 FIRST = "SELECT pos, at FROM arrivals WHERE service = ? ORDER BY pos LIMIT ?"
@@ -31,10 +33,13 @@ def delete_old(database: sqlite3.Connection, one: Kept, now_s: int) -> dict[str,
     """Delete some of what nobody can use any more; how many rows, by table."""
     wish = Wish(service=one.key, interests=one.interests or ())
     keep_s = int(wish.mature_s()) + SLACK_S if one.interests else -1
+    # Who was told of before any release of today began is known in none of them: names are other in each.
+    units_s = min((int(of.began_at) for of in wish.interests), default=now_s + 1)
     predictions_s = keep_s if wish.labels else min(keep_s, PAIRS_S)
     return {
         "requests": _delete(database, one, "requests", now_s - keep_s),
         "predictions": _delete(database, one, "predictions", now_s - predictions_s),
+        "units": _delete(database, one, "units", units_s),
         "labels": _delete_labels(database, one, now_s - keep_s),
         "arrivals": _delete_arrivals(database, one, now_s - keep_s),
     }

@@ -17,7 +17,7 @@ OURS = 0x63656C6C
 
 TABLES = """
 CREATE TABLE services (key INTEGER PRIMARY KEY, namespace TEXT, name TEXT, followed INTEGER, UNIQUE (namespace, name));
-CREATE TABLE requests (service INTEGER, id TEXT, at INTEGER, revision TEXT, share INTEGER, caller TEXT,
+CREATE TABLE requests (service INTEGER, id TEXT, at INTEGER, revision TEXT, share INTEGER, caller TEXT, unit TEXT,
     PRIMARY KEY (service, id)) WITHOUT ROWID;
 CREATE INDEX requests_at ON requests (service, at);
 CREATE TABLE predictions (service INTEGER, id TEXT, mirrored INTEGER, revision TEXT, at INTEGER, answer TEXT,
@@ -26,6 +26,8 @@ CREATE INDEX predictions_at ON predictions (service, at);
 CREATE TABLE labels (service INTEGER, id TEXT, at INTEGER, wrong INTEGER, label TEXT, score REAL, done INTEGER,
     PRIMARY KEY (service, id)) WITHOUT ROWID;
 CREATE INDEX labels_at ON labels (service, at);
+CREATE TABLE units (service INTEGER, unit TEXT, told INTEGER, at INTEGER, PRIMARY KEY (service, unit, told)) WITHOUT ROWID;
+CREATE INDEX units_at ON units (service, at);
 CREATE TABLE arrivals (pos INTEGER PRIMARY KEY AUTOINCREMENT, service INTEGER, at INTEGER, kind INTEGER, body TEXT);
 CREATE INDEX arrivals_of ON arrivals (service, pos);
 CREATE TABLE tails (service INTEGER, file TEXT, inode INTEGER, offset INTEGER, PRIMARY KEY (service, file)) WITHOUT ROWID;

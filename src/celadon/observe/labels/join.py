@@ -22,6 +22,9 @@ CLASSES_MAX = 200
 
 OTHER = "(other)"
 TOLERANCE = 1e-3
+TOLD = ("label", "score")
+"""What is told of a caller, each used once in a release."""
+
 DAY_S = 86_400.0
 """How long scores are waited for where there are no labels to say it."""
 
@@ -103,8 +106,8 @@ class Join:
         if not self._wish.labels:
             return
         for one in batch:
-            row = (self._service, one.request, one.at_s, one.revision, one.share, one.group)
-            if self._new("INSERT OR IGNORE INTO requests VALUES (?, ?, ?, ?, ?, ?)", row):
+            row = (self._service, one.request, one.at_s, one.revision, one.share, one.group, one.unit)
+            if self._new("INSERT OR IGNORE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?)", row):
                 self.counts["requests"] += 1
                 self._try_waiting(one.request)
 
@@ -176,11 +179,11 @@ class Join:
         """Let a label arrive if all is known that it needs."""
         key = (self._service, told.request)
         request = self._do(
-            "SELECT at, revision, share, caller FROM requests WHERE service = ? AND id = ?", key
+            "SELECT at, revision, share, caller, unit FROM requests WHERE service = ? AND id = ?", key
         ).fetchone()
         if request is None:
             return False
-        answered_s, revision, share, caller = request
+        answered_s, revision, share, caller, unit = request
         answer = self._original(told.request, revision) if told.label is not None else None
         if told.label is not None and answer is None and (told.wrong is None or self._wish.positive):
             return False
@@ -192,10 +195,26 @@ class Join:
         if wrong is None and told.score is None:
             self.counts["unusable"] += 1
             return True
-        self.counts["late"] += posted_s - answered_s > self._wish.mature_s()
-        label = [posted_s, answered_s, revision, share, caller, wrong, told.label, claim, told.score]
-        self._arrive(Kind.LABEL, label)
+        too_late, truth, score = posted_s - answered_s > self._wish.mature_s(), told.label, told.score
+        self.counts["late"] += too_late
+        if unit and not too_late:
+            if wrong is not None and not self._first(unit, "label"):
+                wrong, truth, claim = None, None, None
+            if score is not None and not self._first(unit, "score"):
+                score = None
+            if wrong is None and score is None:
+                self.counts["same_caller"] += 1
+                return True
+        self._arrive(Kind.LABEL, [posted_s, answered_s, revision, share, caller, wrong, truth, claim, score])
         return True
+
+    def _first(self, unit: str, told: str) -> bool:
+        """Whether nothing of this kind was told of a caller before.
+
+        It was callers who were drawn to sides. One who is answered wrongly again and again is one event and not many.
+        """
+        row = (self._service, unit, TOLD.index(told), self._at_s)
+        return self._new("INSERT OR IGNORE INTO units VALUES (?, ?, ?, ?)", row)
 
     def _original(self, request: str, revision: str) -> Answer | None:
         """What the caller was answered, by the replica that the router sent it to."""

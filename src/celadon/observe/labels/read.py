@@ -78,6 +78,7 @@ def _label(at_s: int, body: list[object], interest: Interest) -> Label | None:
         positive=_is_positive(truth, asked),
         claimed=_is_positive(claim, asked),
         score=score if isinstance(score, float) else None,
+        answered_s=answered_s,
     )
 
 

@@ -36,7 +36,9 @@ class Spool:
     def append(self, service: ServiceKey, batch: Sequence[Routed]) -> None:
         """Take requests over. Raises TransientFault when they can not be kept; then none of them is."""
         rows = [
-            json.dumps([one.request, one.at_s, one.revision, one.share, one.group], separators=(",", ":"))
+            json.dumps(
+                [one.request, one.at_s, one.revision, one.share, one.group, one.unit], separators=(",", ":")
+            )
             for one in batch
             if REQUEST.fullmatch(one.request)
         ]
@@ -88,7 +90,8 @@ def requests(lines: Iterable[bytes]) -> list[Routed]:
     found = []
     for line in lines:
         with suppress(ValueError):
-            request, at_s, revision, share, group = json.loads(line)
-            one = Routed(request=request, at_s=at_s, revision=RevisionId(revision), share=share, group=group)
+            request, at_s, revision, share, group, unit = json.loads(line)
+            of = RevisionId(revision)
+            one = Routed(request=request, at_s=at_s, revision=of, share=share, group=group, unit=unit)
             found.append(one)
     return found

@@ -190,6 +190,7 @@ class Heard:
                     arm=line.arm,
                     share=share,
                     group=group,
+                    unit=self._units.name(line.unit) if self._units and line.unit is not None else "",
                 )
             )
 

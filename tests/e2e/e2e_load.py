@@ -120,12 +120,25 @@ class Load:
     def __enter__(self):
         self._idle = []
         self._enough = threading.Event()
+        self._going, self._rests = threading.Event(), threading.Event()
+        self._going.set()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._send()))
         self._thread.start()
         return self
 
     def __exit__(self, *_):
         self.stop()
+
+    def pause(self):
+        """Send nothing for a while, and wait for what was sent."""
+        self._rests.clear()
+        self._going.clear()
+        self._rests.wait()
+        while len(self.ended) < len(self.exchanges):
+            time.sleep(0.01)
+
+    def resume(self):
+        self._going.set()
 
     def stop(self):
         """Send nothing more, and wait for what was sent."""
@@ -139,6 +152,10 @@ class Load:
             while not self._enough.is_set():
                 at = began + number / self.rate
                 await asyncio.sleep(max(0.0, at - time.monotonic()))
+                if not self._going.is_set():
+                    self._rests.set()
+                    number += 1
+                    continue
                 found = Exchange(at=at, number=number)
                 raw = request("POST", self.path, self.body, **self.headers(number))
                 number += 1

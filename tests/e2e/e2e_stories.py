@@ -220,3 +220,8 @@ def log_of(made, name):
     text = b"".join(path.read_bytes() for path in sorted(Path(made.home, "envoy").glob("access.log*")))
     found = [json.loads(line) for line in text.splitlines()]
     return [line for line in found if (line["cluster"] or "").split("/")[1:2] == [name]]
+
+
+def wrong_answers(answers):
+    """What became known of them: only a score of 1 was right."""
+    return [{"id": f.request_id, "wrong": json.loads(f.body)["score"] != 1} for f in answers if f.answered]

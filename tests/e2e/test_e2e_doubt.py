@@ -4,6 +4,8 @@ import pytest
 from e2e_stories import ENDS_S, QUICK, WATCH, WIDE, Stories, Story, canary
 from e2e_world import until, world
 
+from celadon.judge.metrics import COPIES
+
 pytestmark = pytest.mark.e2e
 
 SHORT = {**WATCH, "deadlineSeconds": 6}
@@ -164,7 +166,7 @@ def test_a_green_that_begins_to_fail_is_frozen_within_a_few_answers_and_taken_ba
     assert 1 <= bad <= 60
     assert told.codes().count("frozen") == 1
     green_is_gone(told, told.since("frozen"))
-    copies = {f["metric"]: f for f in told.last["findings"]}["errors of copies"]["green"]
+    copies = {f["metric"]: f for f in told.last["findings"]}[COPIES]["green"]
     figure("copies", copies["answers"])
     assert copies["events"] > 10
     assert told.made.live(told.name) == told.blue

@@ -5,9 +5,11 @@ from dataclasses import replace
 from celadon.domain.evidence import Ledger, Second, Tally
 from celadon.domain.reason import Code, text
 from celadon.domain.verdict import Fine, Harm, Invalid, Suspected, Unsure
+from celadon.judge.coin import EventCoin
 from celadon.judge.compare import Comparison, Metric, Units
 from celadon.judge.interval import interval
 from celadon.judge.odds import Rules
+from celadon.judge.told import needed
 from celadon.store.codec import decode, encode
 
 ERRORS = Metric(name="errors", part=0.4)
@@ -113,3 +115,14 @@ def test_a_blue_that_differs_from_its_own_control_is_no_measure() -> None:
     verdict = BOTH.judge(ledger).verdict
     assert isinstance(verdict, Invalid)
     assert verdict.because.code is Code.PLACEBO_FIRED
+
+
+def test_the_answers_still_needed_are_those_of_the_windows_that_must_pass() -> None:
+    """However many answers come, no window more than doubles the money on fine: from two to twenty takes three more and a part."""
+    coin = EventCoin(Rules())
+    seen = coin.begin(0, (10_000, 100))
+    for at_s in range(10):
+        seen = coin.add(seen, at_s, Tally(5000, 1000, 10, 1000, 10))
+    told = needed(coin, seen, coin.worth(seen).fine, 20.0)
+    assert told is not None
+    assert told == 3 * 10_000

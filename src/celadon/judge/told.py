@@ -73,7 +73,8 @@ def as_it_went(answers: int, money: float, level: float) -> int | None:
 def needed(judge: EventCoin, coin: Coin, money: float, level: float) -> int | None:
     """About how many more answers of green prove it fine if it is like blue; None when they never would.
 
-    What the bet gains from an answer on average, at the share in force and at the events seen on both sides.
+    What the bet gains from an answer on average, at the share in force and at the events seen on both sides, but no
+    fewer than come in the windows that the cap makes it wait for.
     """
     if money >= level:
         return 0
@@ -86,4 +87,9 @@ def needed(judge: EventCoin, coin: Coin, money: float, level: float) -> int | No
     pi = share / 10_000
     gain = pi * (event * green + (1 - event) * calm_green)
     gain += (1 - pi) * (event * blue + (1 - event) * calm_blue)
-    return math.ceil(math.log(level / money) * pi / gain) if gain > 0 and money > 0 else None
+    if gain <= 0 or money <= 0:
+        return None
+    nats = math.log(level / money)
+    windows = math.floor(nats / math.log(judge.rules.fine_cap))
+    came = seen.green / (coin.closed.window - coin.closed.since + 1)
+    return math.ceil(max(nats * pi / gain, windows * came))

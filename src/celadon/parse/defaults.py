@@ -55,7 +55,6 @@ ANSWERS_REQUIRED = False
 FALSE_ROLLBACK_PERCENT = 1.0
 FALSE_PROMOTION_PERCENT = 5.0
 FREEZE_S = 300.0
-FREEZE_MIRROR_PERCENT = 0.0
 CONFIDENCE = 0.99
 
 PREVIEW_PORT_OFFSET = 10_000
@@ -66,6 +65,11 @@ def preview_port(port: int) -> int:
     """The preview port of a service that names none: 10,000 above its port, or below where that is no port."""
     above = port + PREVIEW_PORT_OFFSET
     return above if above <= PORT_MAX else port - PREVIEW_PORT_OFFSET
+
+
+def freeze_mirror_percent(source: ModelSource | CommandSource) -> float:
+    """A prediction may be asked for twice, and then a frozen green goes on being judged at nobody's cost."""
+    return 30.0 if isinstance(source, ModelSource) else 0.0
 
 
 def retry_when(source: ModelSource | CommandSource) -> RetryWhen:

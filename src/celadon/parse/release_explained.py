@@ -41,7 +41,7 @@ def explain_release(spec: ServiceSpec) -> Iterator[Explained]:
     yield _one("watch/deadlineSeconds", watch.deadline_s, defaults.DEADLINE_S)
     yield _one("watch/onDeadline", watch.on_deadline.value, defaults.ON_DEADLINE)
     yield _one("watch/holdServes", watch.hold_serves.value, defaults.HOLD_SERVES)
-    yield from _judge(policy.compare)
+    yield from _judge(policy.compare, defaults.freeze_mirror_percent(spec.source))
     yield from _exposure(policy)
     yield _one("probationSeconds", policy.probation_s, defaults.PROBATION_S)
     yield _one("holdSeconds", policy.hold_s, defaults.HOLD_S)
@@ -107,7 +107,7 @@ def _sticky(policy: ReleasePolicy) -> Iterator[Explained]:
             yield _one("sticky/lastsSeconds", lasts_s, defaults.COOKIE_S)
 
 
-def _judge(compare: Compare | None) -> Iterator[Explained]:
+def _judge(compare: Compare | None, copied: float) -> Iterator[Explained]:
     if compare is None:
         yield _one("judge", None, None)
         return
@@ -123,7 +123,7 @@ def _judge(compare: Compare | None) -> Iterator[Explained]:
     yield _one("judge/falseRollbackPercent", percent(compare.alpha_harm), defaults.FALSE_ROLLBACK_PERCENT)
     yield _one("judge/falsePromotionPercent", percent(compare.alpha_fine), defaults.FALSE_PROMOTION_PERCENT)
     yield _one("judge/freezeSeconds", compare.rest_s, defaults.FREEZE_S)
-    yield _one("judge/freezeMirrorPercent", compare.freeze_mirror / 100, defaults.FREEZE_MIRROR_PERCENT)
+    yield _one("judge/freezeMirrorPercent", compare.freeze_mirror / 100, copied)
 
 
 def _late(compare: Compare) -> Iterator[Explained]:

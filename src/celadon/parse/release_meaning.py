@@ -203,7 +203,7 @@ def _answers(release: Json) -> Iterator[Complaint]:
     if get(answers, bool, "required") is True:
         yield ("judge", "answers", "required"), "asks for a proof from copies, and no stage makes any", hint
     elif not number(release, "judge", "freezeMirrorPercent"):
-        yield ("judge", "answers"), "compares answers to copies, and no request is copied", hint
+        yield ("judge", "answers"), "compares answers to copies, and no stage makes any", hint
 
 
 def _groups(release: Json) -> Iterator[Complaint]:

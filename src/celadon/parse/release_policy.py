@@ -15,8 +15,10 @@ from celadon.domain.spec import (
     AbTest,
     Advance,
     BlueGreen,
+    CommandSource,
     Ends,
     Exposure,
+    ModelSource,
     OnDeadline,
     Ramp,
     ReleasePolicy,
@@ -30,8 +32,8 @@ from celadon.parse import defaults
 from celadon.parse import release_shape as shape
 
 
-def policy(given: shape.Release) -> ReleasePolicy:
-    """The policy of a `release` in which nothing is wrong."""
+def policy(given: shape.Release, source: ModelSource | CommandSource) -> ReleasePolicy:
+    """The policy of a `release` in which nothing is wrong. source: what is released by it."""
     strategy, sticky = _strategy(given), _sticky(given.sticky)
     return ReleasePolicy(
         gate=given.gate,
@@ -41,7 +43,7 @@ def policy(given: shape.Release) -> ReleasePolicy:
         hold_s=float(given.hold_seconds),
         strategy=strategy,
         sticky=sticky,
-        compare=_compare(given, strategy, sticky),
+        compare=_compare(given, strategy, sticky, defaults.freeze_mirror_percent(source)),
         exposure=_exposure(given.exposure),
         probation_s=float(given.probation_seconds),
     )
@@ -154,13 +156,18 @@ def _exposure(given: shape.Exposure | None) -> Exposure | None:
     )
 
 
-def _compare(given: shape.Release, strategy: Strategy, sticky: Sticky | None) -> Compare | None:
-    """Whatever splits or copies requests is compared; a switch of everything only where that is asked for."""
+def _compare(
+    given: shape.Release, strategy: Strategy, sticky: Sticky | None, usual_percent: float
+) -> Compare | None:
+    """Whatever splits or copies requests is compared; a switch of everything only where that is asked for.
+
+    usual_percent: of the requests, how many a frozen green gets as copies where that is not written.
+    """
     if given.judge is None and given.exposure is None and isinstance(strategy, BlueGreen):
         return None
     judge = given.judge or shape.Judge()
     answers = judge.answers or (shape.Copies() if mirrors(strategy) else None)
-    alpha_fine = judge.false_promotion_percent / 100
+    alpha_fine, copied = judge.false_promotion_percent / 100, judge.freeze_mirror_percent
     if given.exposure is not None:
         # Half of what the confidence leaves is for a green beyond its margin that is promoted all the same.
         alpha_fine = min(alpha_fine, round((1 - given.exposure.confidence) / 2, 9))
@@ -175,7 +182,7 @@ def _compare(given: shape.Release, strategy: Strategy, sticky: Sticky | None) ->
         alpha_harm=judge.false_rollback_percent / 100,
         alpha_fine=alpha_fine,
         rest_s=float(judge.freeze_seconds),
-        freeze_mirror=parts(judge.freeze_mirror_percent),
+        freeze_mirror=parts(usual_percent if copied is None else copied),
     )
 
 

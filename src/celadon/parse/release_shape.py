@@ -218,7 +218,7 @@ class Judge(Shape):
     """How often a green beyond a margin may be promoted, percent of the releases."""
     freeze_seconds: Seconds = defaults.FREEZE_S
     """How long a freeze lasts at most, seconds."""
-    freeze_mirror_percent: Percent = defaults.FREEZE_MIRROR_PERCENT
+    freeze_mirror_percent: Percent | None = None
     """Part of the requests that a frozen green gets as copies, percent."""
 
 

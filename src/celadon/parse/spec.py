@@ -136,7 +136,7 @@ def to_domain(document: shape.Document) -> ServiceSpec:
         replicas=Exactly(replicas=spec.replicas),
         route=_route(spec.route, source),
         drain_s=spec.drain_seconds,
-        release=policy(spec.release),
+        release=policy(spec.release, source),
     )
 
 

@@ -13,6 +13,7 @@ from release_policies import MATCH
 from celadon.domain.command import Abort, Deploy, Promote
 from celadon.domain.compare import Compare, LabelMargin, Margin
 from celadon.domain.draw import Draw
+from celadon.domain.reason import Code
 from celadon.domain.release import Cause, Outcome, Phase
 from celadon.domain.samples import Answers
 from celadon.domain.spec import AbTest, Advance, Ends, Exposure, OnDeadline, Ramp, Serves, Shadow, Step
@@ -368,6 +369,21 @@ def promote_unlabelled(world: World) -> None:
     world.until_ended()
     assert ended(world) == (Outcome.PROMOTED, Cause.PLAN)
     assert world.memory.probation is not None
+
+
+def test_a_person_can_not_give_requests_to_a_green_that_nobody_can_see(world: World) -> None:
+    bring_up(world)
+    release = deploy(world, GREEN, strategy=Ramp(steps=STEPS), compare=COMPARE)
+    until(world, in_phase(Phase.WATCHING))
+    share = world.split()
+    world.replicas_unknown = True
+    ask(world, Promote(release=release))
+    told = {world.step().because.code for _ in range(3)}
+    assert Code.NOT_PROMOTED in told
+    assert world.split() == share
+    world.replicas_unknown = False
+    ask(world, Promote(release=release))
+    until(world, on_stage(1))
 
 
 def test_labels_that_come_after_the_promotion_take_it_back(world: World) -> None:

@@ -8,12 +8,13 @@ from release_given import BLUE, GREEN, THIRD, deploy, facts, live, replicas
 from release_policies import POLICIES
 
 from celadon.domain.command import Abort, Asked, Pause, Promote, Remove, Resume
-from celadon.domain.facts import Facts, Now, ProofState, ReplicaState, SourceState
+from celadon.domain.facts import Facts, Now, ProofState, ReplicaState, SourceState, Unknown
 from celadon.domain.headroom import Headroom
-from celadon.domain.memory import Memory
+from celadon.domain.memory import Memory, Probation
 from celadon.domain.plan import FULL
 from celadon.domain.reason import Code, because, text
 from celadon.domain.release import Outcome, Phase
+from celadon.domain.samples import Evidence
 from celadon.domain.verdict import Fine, Harm, Invalid, Judged, Suspected, Unsure, Verdict
 from celadon.release.decide import Choice, decide
 from celadon.release.freeze import FREEZES_MAX
@@ -52,6 +53,7 @@ class Step:
     suspicion: float
     command: str | None
     passes_s: float
+    seen: bool = True
 
 
 steps = st.builds(
@@ -67,6 +69,7 @@ steps = st.builds(
     suspicion=mostly(1.0, 0.5, 30.0, 2000.0, times=2),
     command=st.sampled_from([None] * 30 + ["promote", "abort", "pause", "resume", "deploy"]),
     passes_s=mostly(0.5, 0.1, 5.0, 25.0, times=3),
+    seen=mostly(True, False, times=20),
 )
 
 
@@ -115,18 +118,17 @@ def command(memory: Memory, step: Step) -> Memory:
 def look(memory: Memory, step: Step, at: float) -> Facts:
     there = (*replicas(BLUE, step.blue), *replicas(GREEN, step.green), *replicas(THIRD, step.third))
     shown = facts(at, there, proof=step.proof, samples=step.samples, sources=step.source)
-    if not step.confirms:
-        return shown
-    asked = routes(memory, shown)
-    return facts(
-        at,
-        there,
-        confirmed=asked,
-        preview=GREEN.id,
-        proof=step.proof,
-        samples=step.samples,
-        sources=step.source,
-    )
+    if step.confirms:
+        shown = facts(
+            at,
+            there,
+            confirmed=routes(memory, shown),
+            preview=GREEN.id,
+            proof=step.proof,
+            samples=step.samples,
+            sources=step.source,
+        )
+    return shown if step.seen else replace(shown, replicas=Unknown(why="nobody can look"))
 
 
 CALM = Step(
@@ -398,3 +400,21 @@ def test_the_walks_of_these_tests_see_every_phase_and_every_end() -> None:
     roam()
     assert phases == set(Phase) - {Phase.ENDED}
     assert ends == set(Outcome)
+
+
+def test_a_clock_that_is_set_back_makes_no_probation_longer_than_it_is() -> None:
+    path = [replace(CALM, passes_s=0.5)] * 60
+    promoted = walk(deploy(live(), **POLICIES["by time"]), path)[-1][3].memory
+    assert promoted.last is not None
+    of = replace(promoted.last, plan=replace(promoted.last.plan, probation_s=3600.0))
+    late = Probation(release=of, evidence=Evidence(judge="guard/1", cursor=()), until=90_000.0)
+    seen = look(promoted, CALM, 1000.0)
+    choice = decide(
+        replace(promoted, probation=late),
+        seen,
+        None,
+        Headroom(ready=0, needed=2),
+        Now(wall=1000.0, elapsed_s=1),
+    )
+    assert choice.memory.probation is not None
+    assert choice.memory.probation.until == 4600.0

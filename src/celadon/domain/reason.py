@@ -58,6 +58,7 @@ class Code(StrEnum):
     LABELS_UNEVEN = "labels_uneven"
     PLACEBO_FIRED = "placebo_fired"
     GREEN_LOST = "green_lost"
+    GREEN_UNKNOWN = "green_unknown"
     SLO_BROKEN = "slo_broken"
     SCORE_WORSE = "score_worse"
     LABELS_MISSING = "labels_missing"
@@ -195,6 +196,7 @@ TEXTS: dict[Code, str] = {
     Code.PROBATION_ENDED: "its probation ended: {why}",
     Code.PROBATION_HARM: "labels that came after the promotion prove harm: {why}",
     Code.EXPOSURE: "{bad} of green's answers to callers were bad, {allowed} were allowed",
+    Code.GREEN_UNKNOWN: "whether green is ready is not known ({why}); ask again",
     Code.GREEN_LOST: "none of green's {wanted} replicas is ready any more",
     Code.WATCH_DEADLINE: "no verdict after {seconds:.0f} s: {why}",
     Code.NOTHING_TO_WATCH: "an earlier revision is live again, and a way back is not watched",

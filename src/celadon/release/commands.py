@@ -39,10 +39,11 @@ class Answered:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """What a person's command is answered with. against: what speaks against green right now; then it is not
-    promoted. suspicion: money on harm, which a person who promotes all the same forgives. wall: Unix seconds.
+    promoted. unseen: why it is not known whether green is ready; then it is given no more requests. suspicion: money on harm, which a person who promotes all the same forgives. wall: Unix seconds.
     """
 
     against: Reason | None
+    unseen: Reason | None
     suspicion: float
     wall: float
 
@@ -74,13 +75,21 @@ def _one(memory: Memory, asked: Asked, known: Standing) -> Answered | None:
                     because=because(Code.COMMAND_TOO_LATE, release=command.release),
                     handled=(asked.seq,),
                 )
-            if known.against is not None and isinstance(command, Promote):
-                why = because(Code.NOT_PROMOTED, why=text(known.against))
+            hindrance = known.against or (known.unseen if _moves_traffic(release) else None)
+            if hindrance is not None and isinstance(command, Promote):
+                why = because(Code.NOT_PROMOTED, why=text(hindrance))
                 return Answered(memory=memory, because=why, handled=(asked.seq,))
             after, why = _steer(memory, release, command, known)
             return Answered(memory=after, because=why, handled=(asked.seq,))
         case _ as unreachable:
             assert_never(unreachable)
+
+
+def _moves_traffic(release: Release) -> bool:
+    """Whether to promote it now gives green requests at once."""
+    if release.phase in {Phase.WATCHING, Phase.HOLDING}:
+        return release.stage + 1 < len(release.plan.stages) or blue_holds(release)
+    return release.phase is Phase.FROZEN
 
 
 def _steer(

@@ -93,7 +93,10 @@ def _asked(memory: Memory, seen: Seen) -> tuple[Memory, tuple[int, ...], list[Ta
     """One command of a person, if there is one that can be answered now."""
     release = memory.release
     against = freeze.against(release, seen) if release is not None and release.blue is not None else None
-    answered = answer(memory, Standing(against=against, suspicion=seen.suspicion, wall=seen.now.wall))
+    known = Standing(
+        against=against, unseen=freeze.unseen(seen), suspicion=seen.suspicion, wall=seen.now.wall
+    )
+    answered = answer(memory, known)
     if answered is None:
         return memory, (), []
     return answered.memory, answered.handled, [_taken(answered.memory, answered.because)]
@@ -148,6 +151,10 @@ def _not_from_the_future(memory: Memory, now: Now) -> Memory:
         memory = replace(memory, release=replace(release, began_at=began, entered_at=entered))
     if held is not None and held.since > now.wall:
         memory = replace(memory, predecessor=replace(held, since=now.wall))
+    late = memory.probation
+    if late is not None and late.until > now.wall + late.release.plan.probation_s:
+        until = now.wall + late.release.plan.probation_s
+        memory = replace(memory, probation=replace(late, until=until))
     return memory
 
 

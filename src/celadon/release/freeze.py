@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from celadon.domain.compare import Compare
 from celadon.domain.draw import StickyCookie
+from celadon.domain.facts import Unknown
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Cause, Phase, Release
@@ -47,6 +48,15 @@ def against(release: Release, seen: Seen) -> Reason | None:
     if seen.replicas_fresh and seen.facts.ready(release.green) == 0:
         return because(Code.GREEN_LOST, wanted=release.settings.replicas.wanted)
     return None
+
+
+def unseen(seen: Seen) -> Reason | None:
+    """Why nobody can say whether green may be given more requests now."""
+    if seen.replicas_fresh:
+        return None
+    replicas = seen.facts.replicas
+    why = replicas.why if isinstance(replicas, Unknown) else "nothing was seen of it lately"
+    return because(Code.GREEN_UNKNOWN, why=why)
 
 
 def frozen(memory: Memory, release: Release, seen: Seen) -> Step:

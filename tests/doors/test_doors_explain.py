@@ -175,10 +175,13 @@ def test_evidence_beyond_all_numbers_is_still_json():
 def test_a_metric_reads_as_counts_ratio_evidence_and_what_is_missing():
     told = words(view())
     assert "metric green blue ratio harm fine" in told
-    assert "errors 9 of 412 12 of 7,820 14 (3.1 to 40) 12 of 100 under 0.1 of 20 harm suspected" in told
+    assert (
+        "errors 9 of 412 12 of 7,820 14 (3.1 to 40) 12 of 100 under 0.1 of 20 harm suspected: 24 of 20"
+        in told
+    )
     assert "wrong answers 3 of 412 52 of 7,820 1.1 (0.2 to 3.9) 0.3 of 100 8.4 of 20 needs about" in told
     assert "needs about 2,310 more answers" in told
-    assert "latency - - - 1 of 100 under 0.1 of 20 needs no proof replicas do not have equal load" in told
+    assert "latency - - - 1 of 100 - needs no proof replicas do not have equal load" in told
     assert "this stage ends once every required metric has 4.5 for fine" in told
 
 
@@ -186,14 +189,14 @@ def test_a_narrow_terminal_gets_the_same_words_in_three_lines_a_metric():
     told = lines(view(), room=80)
     judged = told[next(at for at, line in enumerate(told) if line.startswith("  judged")) :]
     assert all(len(line) <= 80 for line in judged)
-    said = "errors harm suspected green 9 of 412, blue 12 of 7,820, ratio 14 (3.1 to 40) harm 12 of 100, fine under 0.1 of 20"
+    said = "errors harm suspected: 24 of 20 green 9 of 412, blue 12 of 7,820, ratio 14 (3.1 to 40) harm 12 of 100, fine under 0.1 of 20"
     assert said in words(view(), 80)
 
 
 def test_metrics_that_share_one_bet_add_up_and_one_alone_proves_no_harm_too_early():
     half = replace(SUSPECT, worth=Worth(harm=150.0, suspected=150.0, fine=0.01), part=0.5)
     told = view(findings=(half,))["judged"]
-    assert evidence.says(told["findings"][0], told["levels"])[0] == "harm suspected"
+    assert evidence.says(told["findings"][0], told["levels"])[0] == "harm suspected: 75 of 20"
     assert "75 of 100" in words(view(findings=(half,)))
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from celadon.control.needs import EVERYTHING, Need, beyond
 from celadon.doors.cli.ahead import ahead_lines, told
-from celadon.doors.cli.steps import steps
+from celadon.doors.cli.steps import PERSON, steps
 from celadon.parse.spec import read_documents
 from celadon.release.plan import plan_of
 
@@ -93,6 +93,16 @@ def test_every_strategy_has_its_own_steps():
         found = steps(spec_of(release))
         for part in said:
             assert any(part in step for step in found), (part, found)
+
+
+def test_a_first_revision_goes_live_at_once_and_its_steps_say_so():
+    canary = spec_of({"strategy": {"canary": {"control": True}}, "gate": True})
+    assert [step.partition(",")[0] for step in steps(canary, first=True)] == [
+        "start 1 replica of green",
+        "prove green by its readiness alone",
+        PERSON,
+        "move every request to green; with nothing to go back to it is not watched",
+    ]
 
 
 def test_a_budget_shows_its_ladder_before_the_start_also_without_a_rate():

@@ -40,7 +40,7 @@ def says(finding: Json, levels: Json | None) -> Span:
     if evidence["harm"] * part >= levels["harm"]:
         return ("harm proved", BAD)
     if evidence["suspected"] * part >= levels["suspected"]:
-        return ("harm suspected", BAD)
+        return (f"harm suspected: {_of(evidence['suspected'] * part, levels, 'suspected')}", BAD)
     if evidence["fine"] >= levels["fine"]:
         return ("proved fine", GOOD)
     if not finding["required"]:
@@ -109,9 +109,14 @@ def _row(finding: Json, levels: Json | None) -> tuple[Span, ...]:
         (counted(finding["blue"]), PLAIN),
         (ratio(finding["ratio"]), PLAIN),
         (_of(evidence["harm"] * finding["part"], levels, "harm"), word[1] if word[1] == BAD else PLAIN),
-        (_of(evidence["fine"], levels, "fine"), word[1] if word[1] == GOOD else PLAIN),
+        (_fine(finding, levels), word[1] if word[1] == GOOD else PLAIN),
         word,
     )
+
+
+def _fine(finding: Json, levels: Json | None) -> str:
+    """A limit of green alone is beside nothing that it could be as good as, so there is nothing to be proved."""
+    return _of(finding["evidence"]["fine"], levels, "fine") if finding["evidence"]["fine"] else UNKNOWN
 
 
 def _of(amount: float, levels: Json | None, name: str) -> str:

@@ -1,6 +1,8 @@
 """Commands that only look: status, watch, history, why."""
 
 import time
+from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 import click
@@ -155,7 +157,12 @@ def _why_lines(told: Json, width: int | None) -> list[lines.Line]:
     release = told["release"]
     began_at = release["began_at"] if release else told["decisions"][0]["at"]
     head = [_why_head(release)] if release else []
-    each = [line for decision in told["decisions"] for line in _decision_lines(decision, began_at)]
+    sides = {release["green"], release["blue"]} if release else None
+    each = [
+        line
+        for decision, alike in _runs(told["decisions"])
+        for line in (*_decision_lines(decision, began_at, sides), *_alike(alike))
+    ]
     return [*head, *each, *_why_judged(told, width)]
 
 
@@ -190,7 +197,29 @@ def _exposed(release: Json) -> str:
     return f"  {several(release['bad_answers'], 'bad answer')} of at most {release['bad_answers_max']}"
 
 
-def _decision_lines(decision: Json, began_at: float) -> list[lines.Line]:
+def _runs(decisions: list[Json]) -> Iterator[tuple[Json, int]]:
+    """Decisions, and how many after each say the same and are left out; of a run the first and the last are shown."""
+    for (code, _, _), same in groupby(decisions, key=_says):
+        run = list(same)
+        if code == "checkpoint" and len(run) > 2:
+            yield run[0], len(run) - 2
+            run = run[-1:]
+        yield from ((decision, 0) for decision in run)
+
+
+def _says(decision: Json) -> tuple[str, str | None, str]:
+    return decision["reason"]["code"], decision["phase"], decision["reason"]["text"]
+
+
+def _alike(left_out: int) -> list[lines.Line]:
+    if not left_out:
+        return []
+    text = f"({left_out} more like it; `--output json` has all)"
+    return [lines.Line(depth=4, spans=((text, lines.QUIET),))]
+
+
+def _decision_lines(decision: Json, began_at: float, sides: set[str] | None) -> list[lines.Line]:
+    """sides: the revisions whose answers are evidence; others that are still kept have none."""
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(decision["at"]))
     since = f"+{max(0.0, decision['at'] - began_at):.1f} s"
     phase = tree.words(decision["phase"]) if decision["phase"] else ""
@@ -203,6 +232,8 @@ def _decision_lines(decision: Json, began_at: float) -> list[lines.Line]:
     told = [lines.Line(depth=1, spans=spans)]
     told += [lines.Line(depth=4, spans=((line, lines.QUIET),)) for line in rest]
     for counts in decision["evidence"] or ():
+        if sides and counts["revision"] not in sides:
+            continue
         seen = f"evidence: {counts['revision']} {counts['requests']} answers, {counts['errors']} errors{_p95(counts)}"
         told.append(lines.Line(depth=4, spans=((seen, lines.QUIET),)))
     return told

@@ -23,6 +23,7 @@ from celadon.parse.golden import read_golden, weak
 
 Json = dict[str, Any]
 
+LATER = "this first revision goes live at once; what follows is for the releases after it"
 DIGEST_SHOWN = len("sha256:") + 12
 
 
@@ -57,7 +58,7 @@ def plan(
             "difference": difference,
             "difference_unknown_because": unknown,
             "options": [{"path": p, "value": v, "is_default": d} for p, v, d in explain(loaded.spec)],
-            "steps": steps(loaded.spec),
+            "steps": steps(loaded.spec, first=is_first(difference)),
             "ahead": told(loaded.spec, rate_per_s, base),
             "notes": _notes(loaded),
         }
@@ -68,8 +69,8 @@ def plan(
     if output == "json":
         say_json({"file": found.where, "services": plans})
         return ExitCode.REACHED
-    for made, loaded in zip(plans, found.services, strict=True):
-        ahead = ahead_lines(loaded.spec, rate_per_s, base)
+    for made, loaded, difference in zip(plans, found.services, differences, strict=True):
+        ahead = later(ahead_lines(loaded.spec, rate_per_s, base), difference)
         show_lines(lines(made, ahead), plain=is_plain())
     return ExitCode.REACHED
 
@@ -83,6 +84,16 @@ def refuse_impossible(found: bundle.Bundle) -> None:
     ]
     if problems:
         raise ProblemsError(problems)
+
+
+def is_first(difference: Json | None) -> bool:
+    """Whether it is known that nothing is live, so that there is nothing to share requests with."""
+    return difference is not None and not difference["live"]
+
+
+def later(ahead: list[Line], difference: Json | None) -> list[Line]:
+    """What is told of the time ahead; with a first revision it is the time of the next one."""
+    return [entry("later", (LATER, QUIET)), *ahead] if ahead and is_first(difference) else ahead
 
 
 def _look(found: bundle.Bundle) -> list[Json | None]:

@@ -13,16 +13,20 @@ from celadon.release.plan import plan_of
 PERSON = "wait for a person: `celadon promote` or `celadon abort`"
 
 
-def steps(spec: ServiceSpec) -> list[str]:
-    """The way of a release under this spec. The first revision of a service is not watched."""
-    policy, plan = spec.release, plan_of(spec.release)
+def steps(spec: ServiceSpec, *, first: bool = False) -> list[str]:
+    """The way of a release under this spec. first: nothing is live, so nothing is shared, compared or watched."""
+    policy, plan = spec.release, plan_of(spec.release, first=first)
     proof = "its golden requests" if spec.golden else "its readiness alone"
     replicas = several(spec.replicas.wanted, "replica")
     control = f", and as many of blue as its control, {replicas} more" if plan.control else ""
+    beside = "" if first else f" beside blue{control}"
     said = [
-        f"start {replicas} of green beside blue{control}, within {span(policy.start_s)}",
+        f"start {replicas} of green{beside}, within {span(policy.start_s)}",
         f"prove green by {proof}",
     ]
+    if first:
+        gates = [PERSON for stage in plan.stages if stage.gate]
+        return [*said, *gates, "move every request to green; with nothing to go back to it is not watched"]
     for stage in plan.stages:
         said += [PERSON] if stage.gate else []
         said += (

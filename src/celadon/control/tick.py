@@ -1,23 +1,19 @@
 """One pass over one service, the whole story on one screen. It reads no clock and touches no disk itself."""
 
+import math
 from dataclasses import dataclass, replace
 
 from celadon.control.apply import Effects
+from celadon.control.look import look, look_late, observe, only_judged
 from celadon.control.ports import Journal
 from celadon.control.reconcile import reconcile
 from celadon.control.view import View
-from celadon.domain.facts import NO_LABELS, Facts, Known, Now, ReplicaState, Unknown
-from celadon.domain.feedback import Interest
-from celadon.domain.memory import Memory, Probation
+from celadon.domain.facts import Now
+from celadon.domain.memory import Memory
 from celadon.domain.names import ServiceKey
 from celadon.domain.reason import Code, Reason, because
-from celadon.domain.release import Release
-from celadon.domain.samples import Evidence, Samples
-from celadon.domain.verdict import Judged
-from celadon.judge.tallies import Sides
-from celadon.judge.watch import begin, judge, judge_late
+from celadon.domain.samples import Evidence
 from celadon.release.decide import decide
-from celadon.release.stage import in_force
 from celadon.resilience.headroom import headroom
 from celadon.resilience.place import place
 
@@ -25,6 +21,9 @@ CHECKPOINT_S = 5.0
 CHECKPOINT_SHARE = 0.05
 """Evidence and dwell are journalled this often while they change, or after this share of the time in their phase,
 whichever is longer: a crash costs at most this much of a watch, and a long hold does not fill the journal."""
+
+CHECKPOINT_MAX_S = 60.0
+"""What is compared is journalled at least this often, since the request log is only kept for so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,84 +61,6 @@ def tick(
     return Draft(memory=after, checkpoint_at=at), view
 
 
-def observe(effects: Effects, memory: Memory, now: Now) -> Facts:
-    """What the adapters saw last. Those that keep labels are told first for whom."""
-    service, evidence, probation = memory.service, memory.evidence, memory.probation
-    trees = memory.goal.fetch if memory.goal else ()
-    moving, promoted = interest(memory.release), interest(probation.release if probation else None)
-    effects.labels.follow(service, tuple(one for one in (moving, promoted) if one))
-    return Facts(
-        at=now.wall,
-        replicas=effects.platform.observe(service),
-        routes=effects.router.observe(service),
-        samples=effects.router.samples(service, evidence.cursor if evidence else ()),
-        sources=effects.sources.observe(trees),
-        proof=effects.prober.observe(service),
-        labels=_labels(effects, service, evidence, moving),
-        probation_labels=_labels(effects, service, probation.evidence if probation else None, promoted),
-        heard=effects.labels.heard(service),
-    )
-
-
-def interest(release: Release | None) -> Interest | None:
-    """What a release wants to know later of its answers; None where it compares nothing."""
-    if release is None or release.blue is None or release.plan.compare is None:
-        return None
-    return Interest(
-        compare=release.plan.compare,
-        blue=release.blue,
-        began_at=release.began_at,
-        ended_at=release.ended_at,
-    )
-
-
-def _labels(
-    effects: Effects, service: ServiceKey, evidence: Evidence | None, of: Interest | None
-) -> Known[Samples] | Unknown:
-    return effects.labels.samples(service, evidence.label_cursor if evidence else (), of) if of else NO_LABELS
-
-
-def look(memory: Memory, facts: Facts) -> tuple[Evidence | None, Judged | None]:
-    """The judge's word on the stage that is in force. Before the first one, where its counts will begin."""
-    release = memory.release
-    if release is None:
-        return None, None
-    stage, who = in_force(release), sides(release, facts)
-    if stage is None:
-        return begin(release, who, facts.samples), None
-    there = release.plan.stages[stage]
-    return judge(release, there, who, memory.evidence, samples=facts.samples, labels=facts.labels)
-
-
-def only_judged(memory: Memory) -> Memory:
-    """No stage in force, no evidence: until then it begins anew at every tick."""
-    release = memory.release
-    return memory if release is not None and in_force(release) is not None else replace(memory, evidence=None)
-
-
-def sides(release: Release, facts: Facts) -> Sides | None:
-    """Who is compared; None where nothing was live before."""
-    if release.blue is None:
-        return None
-    control = facts.control_of(release.blue)
-    return Sides(
-        blue=release.blue,
-        green=release.green,
-        blue_ready=facts.ready(release.blue),
-        green_ready=facts.ready(release.green),
-        control_ready=sum(one.state is ReplicaState.READY for one in control),
-    )
-
-
-def look_late(memory: Memory, facts: Facts) -> tuple[Probation | None, Judged | None]:
-    """What labels say by now about a promoted revision on probation."""
-    probation = memory.probation
-    if probation is None:
-        return None, None
-    evidence, judged = judge_late(probation.release, probation.evidence, facts.probation_labels)
-    return replace(probation, evidence=evidence), judged
-
-
 def carry(journalled: Memory, draft: Draft | None) -> Memory:
     """The journal's memory with what has built up since its last checkpoint, in the same position."""
     if draft is None:
@@ -170,7 +91,8 @@ def pause_s(memory: Memory, now: Now) -> float:
     began = release.entered_at if release else now.wall
     if release is None and probation is not None:
         began = probation.until - probation.release.plan.probation_s
-    return max(CHECKPOINT_S, CHECKPOINT_SHARE * (now.wall - began))
+    longest_s = CHECKPOINT_MAX_S if memory.evidence and memory.evidence.ledger else math.inf
+    return min(longest_s, max(CHECKPOINT_S, CHECKPOINT_SHARE * (now.wall - began)))
 
 
 def checkpoint(memory: Memory) -> Reason:

@@ -1,9 +1,15 @@
 """Every strategy as an owner lives it: real callers, a real proxy, real replicas, and what everyone of them meets."""
 
+import contextlib
+from http.client import HTTPConnection
+
 import e2e_models
 import pytest
 from e2e_stories import QUICK, WATCH, WIDE, Stories, Story, by_chance, canary
 from e2e_world import until, world
+
+from celadon.domain.names import CONTROL_FROM
+from celadon.judge.metrics import COPIES, DIFFER, LATENCY
 
 pytestmark = pytest.mark.e2e
 
@@ -45,6 +51,40 @@ def country(number):
 def ends_and_goes_on(story):
     story.ends()
     story.answers_more(60)
+
+
+def is_looked_at(story):
+    story.at("watching", 0)
+    until(lambda: len(controls(story)) == 1, every_s=0.1)
+    story.ends()
+    until(lambda: not controls(story), every_s=0.1)
+
+
+def controls(story):
+    """The replicas of blue that are there for the comparison."""
+    blue = next(r for r in story.view()["revisions"] if r["revision"] == story.blue)
+    return [replica for replica in blue["replicas"] if replica["index"] >= CONTROL_FROM]
+
+
+def keeps_its_cookie(story):
+    """Callers that keep what they are given, beside those that give nothing back."""
+    port, story.kept = story.made.port(story.name), {}
+    while story.moving():
+        for caller in range(20):
+            story.kept.setdefault(caller, []).append(asks(port, story.kept.get(caller, ())))
+    story.pipeline_ends()
+
+
+def asks(port, before):
+    """One request with the cookie that came last, as (who answered, cookie)."""
+    cookie = next((cookie for _, cookie in reversed(before) if cookie), "")
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("POST", "/score", b"{}", {"cookie": cookie} if cookie else {})
+        answer = connection.getresponse()
+        assert answer.status == 200
+        given = (answer.getheader("set-cookie") or "").partition(";")[0]
+        return answer.getheader("x-celadon-revision"), given
 
 
 def stories(made):
@@ -116,8 +156,40 @@ def stories(made):
             act=ends_and_goes_on,
         ),
         Story(
+            name="control",
+            release={
+                "strategy": canary((20, 24), (100, 1), control=True),
+                "watch": WATCH,
+                "judge": {**WIDE, "latency": {"maxSlowerPercent": 400}},
+            },
+            rate=100,
+            act=is_looked_at,
+        ),
+        Story(
+            name="cookie",
+            release={
+                "strategy": canary((30, 3), (60, 3), (100, 1)),
+                "sticky": {"cookie": "celadon"},
+                "watch": WATCH,
+                "judge": WIDE,
+            },
+            act=keeps_its_cookie,
+        ),
+        Story(
+            name="combined",
+            release={
+                "strategy": canary({"percent": 0, "mirrorPercent": 100, "seconds": 3}, (50, 2), (100, 1)),
+                "watch": WATCH,
+                "judge": WIDE,
+            },
+        ),
+        Story(
             name="shape",
-            release={"strategy": {"shadow": {"seconds": 4}}, "watch": WATCH},
+            release={
+                "strategy": {"shadow": {"seconds": 60}},
+                "watch": WATCH,
+                "judge": {**WIDE, "falseRollbackPercent": 50},
+            },
             spec={"model": "./flat.onnx", "golden": [e2e_models.GOLDEN]},
             green_spec={"model": "./tall.onnx", "golden": [tall]},
             act=ends_and_goes_on,
@@ -197,6 +269,36 @@ def test_no_caller_with_a_key_goes_back_to_blue_while_the_share_rises(story):
     assert moved > 100
 
 
+def test_no_caller_with_a_cookie_goes_back_to_blue_while_the_share_rises(story):
+    told = story("cookie")
+    assert told.ended_as() == ("promoted", "plan", 0)
+    assert told.load.failed() == []
+    for met in told.kept.values():
+        revisions = [revision for revision, _ in met]
+        first = revisions.index(told.green_id)
+        assert set(revisions[first:]) == {told.green_id}, met
+    early = [met[:20] for met in told.kept.values()]
+    assert any(revision == told.blue for met in early for revision, _ in met)
+
+
+def test_a_control_of_blue_serves_beside_green_and_latency_is_judged_by_it(story):
+    told = story("control")
+    assert told.ended_as() == ("promoted", "plan", 0)
+    assert told.load.failed() == []
+    latency = {finding["metric"]: finding for finding in told.last["findings"]}[LATENCY]
+    assert latency["green"]["answers"] > 20
+    assert latency["blue"]["answers"] > 20
+
+
+def test_a_shadow_and_then_a_canary_are_one_release(story):
+    told = story("combined")
+    assert told.ended_as() == ("promoted", "plan", 0)
+    assert told.load.failed() == []
+    (_, begin, end), *_ = told.spans()
+    assert {f.revision for f in told.sent(begin, end)} == {told.blue}
+    assert [percent for percent, _, _ in told.spans()] == [0, 50, 100]
+
+
 def test_a_test_by_header_splits_its_group_alone_and_ends_with_a_report(story):
     told = story("abtest")
     assert told.ended_as() == ("reported", "plan", 0)
@@ -225,13 +327,16 @@ def test_a_shadow_answers_copies_that_no_caller_sees_and_says_how_many(story):
     asked, copies = len(told.sent(begin - 0.5, end + 0.5)), ended["fields"]["copies"]
     assert asked / 5 < copies < asked * 0.75
     findings = {finding["metric"]: finding for finding in told.last["findings"]}
-    assert findings["errors of copies"]["green"] == {"answers": copies, "events": 0}
+    assert findings[COPIES]["green"] == {"answers": copies, "events": 0}
 
 
-def test_another_output_shape_is_a_finding_of_the_shadow_and_no_crash(story):
+def test_another_output_shape_is_found_by_the_shadow_and_hurts_nobody(story):
     told = story("shape")
-    assert told.ended_as() == ("reported", "plan", 0)
+    assert told.ended_as() == ("rolled_back", "verdict", 2)
     assert told.load.failed() == []
     assert {f.revision for f in told.load.ended} == {told.blue}
-    notes = {finding["metric"]: finding["note"] for finding in told.last["findings"]}
-    assert any("have another shape or type" in note for note in notes.values()), notes
+    differ = {finding["metric"]: finding for finding in told.last["findings"]}[DIFFER]
+    assert differ["green"]["events"] == differ["green"]["answers"] > 50
+    assert differ["blue"]["events"] == 0
+    assert "have another shape or type, such as" in differ["note"]
+    assert "float32[1,2], and the copy float32[1,2,1]" in differ["note"]

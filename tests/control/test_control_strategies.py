@@ -16,7 +16,8 @@ from celadon.domain.draw import Draw
 from celadon.domain.reason import Code
 from celadon.domain.release import Cause, Outcome, Phase
 from celadon.domain.samples import Answers
-from celadon.domain.spec import AbTest, Advance, Ends, Exposure, OnDeadline, Ramp, Serves, Shadow, Step
+from celadon.domain.spec import AbTest, Advance, Ends, Exposure, OnDeadline, Ramp, Serves, Shadow, Step, Watch
+from celadon.judge.limits import OWN
 
 COMPARE = Compare(rest_s=20.0)
 MIRRORED = replace(COMPARE, freeze_mirror=3000)
@@ -468,6 +469,30 @@ def test_new_settings_in_mid_release_change_limits_and_not_what_is_compared(worl
     assert (after.stages, after.compare, after.hold_s) == (before.stages, before.compare, 5.0)
     world.until_ended()
     assert world.memory.live == GREEN.id
+
+
+def test_what_was_staked_against_one_limit_says_nothing_of_another(world: World) -> None:
+    bring_up(world)
+    for revision in (BLUE, GREEN):
+        world.characters[revision.id].error_share = 0.06
+    strict = Watch(watch_s=5, requests_min=10, error_share_max=0.04, deadline_s=1000)
+    slow = Ramp(steps=(Step(share=2500, dwell_s=100),))
+    release = deploy(world, GREEN, watch=strict, strategy=slow, compare=COMPARE)
+    until(world, lambda w: staked(w) > 1.0)
+    assert world.memory.release is not None
+    now = world.memory.release.settings
+    lenient = replace(now, release=replace(now.release, watch=replace(strict, error_share_max=0.2)))
+    ask(world, Deploy(release=release, revision=GREEN, settings=lenient))
+    world.step()
+    world.step()
+    assert staked(world) == pytest.approx(1.0)
+
+
+def staked(world: World) -> float:
+    """Money on green's breaking the limit of its errors when the open window began."""
+    evidence = world.memory.evidence
+    bet = evidence.ledger.bets.get(OWN) if evidence is not None and evidence.ledger is not None else None
+    return sum(bet.stakes.capped) if bet is not None else 1.0
 
 
 @pytest.mark.parametrize("error_share", [0.0, 1.0])

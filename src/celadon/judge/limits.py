@@ -61,6 +61,11 @@ def add(of: Limits | None, bets: Mapping[str, Bet], second: Second) -> Mapping[s
     return {**bets, **after} if after else bets
 
 
+def forgotten(bets: Mapping[str, Bet]) -> Mapping[str, Bet]:
+    """The other bets. What was staked against one limit says nothing of another, so those begin again."""
+    return {name: bet for name, bet in bets.items() if name not in (OWN, ALL, SLOW)}
+
+
 def broken(of: Limits | None, bets: Mapping[str, Bet], alpha: float) -> Reason | None:
     """A limit that is proved to be broken: by green, or by both while green is not the better one.
 

@@ -11,7 +11,9 @@ from celadon.domain.plan import Plan
 from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Cause, Outcome, Phase, Release
 from celadon.domain.revision import Revision
+from celadon.domain.samples import Evidence
 from celadon.domain.spec import BlueGreen, Ends, Settings
+from celadon.judge.limits import forgotten
 from celadon.release.end import end, roll_back, turn_back
 from celadon.release.phases import enter
 from celadon.release.plan import plan_of, renewed, way_back
@@ -156,7 +158,8 @@ def _take_slot(memory: Memory, asked: Asked, command: Deploy | Rollback, wall: f
         why = because(Code.SETTINGS_CHANGED)
         release = replace(moving, settings=command.settings, plan=_replanned(moving, command.settings))
         goldens = {**memory.goldens, moving.green: command.settings.golden or ""}
-        after = replace(memory, release=release, goldens=goldens)
+        evidence = _under(memory.evidence, moving.plan, release.plan)
+        after = replace(memory, release=release, goldens=goldens, evidence=evidence)
         return Answered(memory=after, because=why, handled=(asked.seq,))
     if moving is not None:
         if moving.phase is Phase.ROLLING_BACK or (moving.blue is None and moving.phase is Phase.MOVING):
@@ -251,6 +254,15 @@ def _replanned(moving: Release, settings: Settings) -> Plan:
     plan = plan_of(settings.release, parent=moving.id, first=moving.blue is None)
     begun = in_force(moving) is not None
     return renewed(moving.plan, plan) if begun else plan
+
+
+def _under(evidence: Evidence | None, old: Plan, new: Plan) -> Evidence | None:
+    """The evidence under a plan with other limits: these are judged anew, by what comes from now on."""
+    same = [stage.guard for stage in old.stages] == [stage.guard for stage in new.stages]
+    if same or evidence is None or evidence.ledger is None:
+        return evidence
+    ledger = replace(evidence.ledger, bets=forgotten(evidence.ledger.bets))
+    return replace(evidence, ledger=ledger)
 
 
 def _with(memory: Memory, revision: Revision) -> Mapping[RevisionId, Revision]:

@@ -246,6 +246,28 @@ def test_units_are_marked_once_and_what_was_not_recorded_is_forgotten(tmp_path):
     assert not Units(path, "salt", 5).whole
 
 
+def test_a_hole_is_told_again_to_whom_could_not_record_it(tmp_path):
+    """A full disk costs the log its lines and the journal its record at once."""
+    stage = Stage(tmp_path, rest=json.dumps(text(0, **PLAIN), separators=(",", ":")).encode() + b"\n")
+
+    async def story():
+        gap = stage.ears._heard[SERVICE].gap
+        gap.counted("envoy:1", 100, 0.0)
+        gap.ended(0, reached=True)
+        gap.counted("envoy:1", 150, 1.0)
+        stage.write(1500)
+        await stage.ears.turn()
+        gap.counted("envoy:1", 200, 2.0)
+        gap.counted("envoy:1", 200, 2.0 + LATE_S + 1)
+        told = stage.ears.told(SERVICE, stage.kept)
+        assert not told.complete
+        assert stage.ears.told(SERVICE, stage.kept) == told
+        assert stage.ears.told(SERVICE, told.end).complete
+
+    asyncio.run(story())
+    stage.file.close()
+
+
 def test_a_gap_between_counters_and_log_is_seen_and_one_of_time_is_not():
     gap = Gap()
     gap.counted("envoy:1", 100, 0.0)

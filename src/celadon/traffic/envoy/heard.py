@@ -139,6 +139,7 @@ class Heard:
         self._beginning = log.beginning(service)
         self._units: Units | None = None
         self.gap = Gap()
+        self._holed = ""
 
     def hear(self, found: Slice, lines: Sequence[bytes], draw: Draw | None, *, route: bool) -> Part:
         """Counts the lines. Nothing of it is told before `take`; when that never comes, `again` must."""
@@ -240,7 +241,10 @@ class Heard:
         else:
             return None
         sums = self._parts[0].sums if self._parts else {}
-        lost = self.gap.found() or self.gap.stalled or any(part.lost for part in self._parts)
+        if self.gap.found():
+            # Whoever could not record it, as when the disk is full that the log lacks too, asks from there again.
+            self._holed = since
+        lost = since == self._holed or self.gap.stalled or any(part.lost for part in self._parts)
         return Told(end=str(self.at), answers=tuple(_answers(sums)), complete=not lost)
 
 

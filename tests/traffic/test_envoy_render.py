@@ -302,6 +302,19 @@ def test_samples_after_a_restart_are_all_that_is_known_and_say_so():
     assert stats.samples(reading, service, [revision], found.cursor_to).complete
 
 
+def test_a_revision_that_only_had_copies_may_be_forgotten_and_nothing_is_counted_twice():
+    service, (blue, green) = ServiceKey(name="fraud"), REVISIONS[:2]
+
+    def read(**tallies):
+        return stats.Reading(source="envoy:1", taken_at=0.0, tallies={service: tallies})
+
+    shadowed = read(**{blue: stats.Tally(requests=900, errors=3), green: stats.Tally(copies=800)})
+    cursor = stats.samples(shadowed, service, [blue, green], ()).cursor_to
+    found = stats.samples(read(**{blue: stats.Tally(requests=907, errors=3)}), service, [blue], cursor)
+    assert found.complete
+    assert found.counts == (Counts(revision=blue, requests=7, errors=0),)
+
+
 def test_drained_takes_two_looks_apart_and_an_unmoved_counter():
     watch, here = drain.DrainWatch(), Address(host="127.0.0.1", port=1)
 

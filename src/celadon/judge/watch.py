@@ -20,7 +20,7 @@ from celadon.domain.verdict import Fine, Harm, Invalid, Judged, Unsure, Verdict
 from celadon.judge import drift, guard, limits, tallies
 from celadon.judge.coin import summed, totals
 from celadon.judge.compare import LATENCY, SCORE, Asked
-from celadon.judge.metrics import COPIES, DIFFER, ERRORS, Setup, of_group, setup
+from celadon.judge.metrics import COPIES, DIFFER, ERRORS, WRONG_COPIES, Setup, of_group, setup
 from celadon.judge.tallies import Sides, equal_load
 
 IDLE_S = 30.0
@@ -58,7 +58,8 @@ def judge(
     broken = broken or labels_broken
     ledger = evidence.ledger
     assert ledger is not None
-    said = of.comparison.judge(ledger, _asked(release, stage, of, sides, ledger))
+    asked = _asked(release, stage, of, sides, ledger)
+    said = of.comparison.judge(ledger, replace(asked, notes=(*asked.notes, *_unread(of, labels))))
     findings = (*said.findings, *limits.findings(of.limits, ledger.bets), *drift.findings(ledger.classes))
     taken_at = samples.taken_at if isinstance(samples, Known) else None
     idle_s = 0.0 if taken_at is None else taken_at - ledger.clock.last_s
@@ -203,6 +204,13 @@ def _notes(release: Release, stage: Stage, of: Setup, sides: Sides, ledger: Ledg
     elif ledger.example:
         notes.append((DIFFER, f"such as {ledger.example}"))
     return notes
+
+
+def _unread(of: Setup, labels: Known[Samples] | Unknown) -> list[tuple[str, str]]:
+    """Notes on what could not be read: nobody must take it for what was never posted."""
+    if isinstance(labels, Known) or labels == NO_LABELS:
+        return []
+    return [(name, f"can not be read: {labels.why}") for name in (*sorted(of.late), DIFFER, WRONG_COPIES)]
 
 
 def _undrawn(release: Release, stage: Stage) -> str:

@@ -11,7 +11,8 @@ from celadon.domain.problem import Fault, LastingFault, TransientFault
 
 BUSY_S = 1.0
 RETRY_S = 5.0
-FORMAT = 1
+FORMAT = 2
+"""Another one for every change of the tables: a file of other tables is refused, and the reason is told."""
 OURS = 0x63656C6C
 """`cell`: tells this file from celadon's journal and from any other SQLite file."""
 

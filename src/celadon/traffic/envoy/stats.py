@@ -99,7 +99,8 @@ def _add_copies(tally: Tally, match: re.Match[str], stat: Mapping[str, Any]) -> 
 def samples(reading: Reading, service: ServiceKey, routed: Iterable[RevisionId], since: Cursor) -> Samples:
     """What was counted after `since`. An empty cursor begins now.
 
-    When another run of Envoy wrote the cursor, everything this run counted is new and the rest is lost.
+    When another run of Envoy wrote the cursor, everything this run counted is new and the rest is lost. A revision that
+    only ever had copies is forgotten with its cluster, and nothing is lost by that.
     """
     tallies = reading.tallies.get(service, {})
     revisions = sorted({*tallies, *routed})
@@ -108,8 +109,8 @@ def samples(reading: Reading, service: ServiceKey, routed: Iterable[RevisionId],
         return Samples(cursor_from=now, cursor_to=now, counts=tuple(Counts(revision=r) for r in revisions))
     before = _tallies(dict(since).get(reading.source))
     known = reading.source in dict(since)
-    forward = (
-        all(_grew(before.get(r, Tally()), t) for r, t in tallies.items()) and before.keys() <= tallies.keys()
+    forward = all(_grew(before.get(r, Tally()), t) for r, t in tallies.items()) and all(
+        r in tallies or t == Tally() for r, t in before.items()
     )
     start = before if known and forward else {}
     counts = tuple(_counts(r, start.get(r, Tally()), tallies.get(r, Tally())) for r in revisions)

@@ -149,13 +149,13 @@ def test_missing_samples_are_unsure_and_change_nothing() -> None:
 
 def test_labels_that_can_not_be_read_are_told_from_labels_that_never_came() -> None:
     watched = fed(Watched(release(LABELLED)), 30)
-    broken = Unknown(why="no space is left")
+    broken = Unknown(why="no space is left\n  hint: free some")
     start = cursor("router", watched.read)
     samples = Samples(cursor_from=start, cursor_to=start, counts=())
     watched.tick(Known(value=samples, taken_at=0.0), broken)
     assert watched.judged is not None
     notes = {finding.metric: finding.note for finding in watched.judged.findings}
-    assert notes["wrong answers"] == "can not be read: no space is left"
+    assert notes["wrong answers"] == "can not be read: no space is left; hint: free some"
     assert not notes["errors"]
 
 

@@ -210,7 +210,8 @@ def _unread(of: Setup, labels: Known[Samples] | Unknown) -> list[tuple[str, str]
     """Notes on what could not be read: nobody must take it for what was never posted."""
     if isinstance(labels, Known) or labels == NO_LABELS:
         return []
-    return [(name, f"can not be read: {labels.why}") for name in (*sorted(of.late), DIFFER, WRONG_COPIES)]
+    why = "; ".join(line.strip() for line in labels.why.splitlines())
+    return [(name, f"can not be read: {why}") for name in (*sorted(of.late), DIFFER, WRONG_COPIES)]
 
 
 def _undrawn(release: Release, stage: Stage) -> str:

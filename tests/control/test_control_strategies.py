@@ -141,7 +141,7 @@ def draws(world: World) -> list[Draw]:
 
 
 def draws_of(release: str) -> list[Draw]:
-    return [Draw(green=GREEN.id, salt=release, stage=1, shares=(500, 2500), frozen=True)]
+    return [Draw(green=GREEN.id, salt=f"default/{release}", stage=1, shares=(500, 2500), frozen=True)]
 
 
 def test_without_copies_a_freeze_rests_and_goes_on_at_the_smallest_share(world: World) -> None:

@@ -280,7 +280,7 @@ def test_a_frozen_green_gets_no_caller_and_comes_back_to_those_it_had(path: list
             salts = [d.salt for r in choice.routes if (d := r.draw) and not d.frozen]
             # Where nothing is compared nobody is drawn for a green that gets everything.
             whole = green_share(release) == FULL and was.plan.compare is None and was.plan.sticky is None
-            assert salts == ([] if whole else [was.id])
+            assert salts == ([] if whole else [f"default/{was.id}"])
 
 
 @given(path=paths, policy=st.sampled_from(["by time", "by evidence", "test, then all"]))

@@ -4,7 +4,7 @@ All of it follows from the plan, so that it is fixed before the first answer is 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from celadon.domain.compare import Compare, LatencyMargin, Margin, Units
@@ -103,7 +103,7 @@ def _metrics(compare: Compare, *, copies: bool, control: bool) -> tuple[Metric, 
     found = [
         Metric(
             name=ERRORS,
-            rules=_rules(errors),
+            rules=_rules(errors, compare.units),
             part=of[ERRORS],
             required=errors.required,
             swapped=swapped,
@@ -111,14 +111,14 @@ def _metrics(compare: Compare, *, copies: bool, control: bool) -> tuple[Metric, 
     ]
     named = [of_group(ERRORS, group) for group in groups]
     found += [
-        Metric(name=name, rules=_rules(errors), part=of[name], required=False, swapped=swapped)
+        Metric(name=name, rules=_rules(errors, compare.units), part=of[name], required=False, swapped=swapped)
         for name in named
     ]
     if copies:
         found.append(
             Metric(
                 name=COPIES,
-                rules=_rules(errors),
+                rules=_rules(errors, compare.units),
                 part=of[COPIES],
                 required=errors.required,
                 copied=True,
@@ -131,7 +131,7 @@ def _labelled(compare: Compare, of: dict[str, float], groups: tuple[str, ...]) -
     if compare.labels is None:
         return []
     margin = compare.labels.wrong
-    rules = _rules(margin)
+    rules = _rules(margin, compare.units)
     first = Metric(name=WRONG, rules=rules, part=of[WRONG], required=margin.required, late=True)
     more = [
         Metric(name=name, rules=rules, part=of[name], required=False, late=True)
@@ -146,8 +146,10 @@ def _labelled(compare: Compare, of: dict[str, float], groups: tuple[str, ...]) -
     ]
 
 
-def _rules(margin: Margin) -> Rules:
-    return Rules(fine_ratio=margin.ratio_max, fine_extra=margin.extra_max)
+def _rules(margin: Margin, units: Units) -> Rules:
+    """Of callers with keys only the events bet on harm: one who failed today counted as calm yesterday."""
+    rules = Rules(fine_ratio=margin.ratio_max, fine_extra=margin.extra_max)
+    return replace(rules, whole_from=1.0) if units is Units.KEYED else rules
 
 
 def _comparison(compare: Compare, metrics: tuple[Metric, ...], *, copies: bool) -> Comparison:

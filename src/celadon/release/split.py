@@ -58,7 +58,7 @@ def _staged(
         match=EVERY if stage.share == FULL and plan.ends is Ends.PROMOTED else plan.match,
         split=_split(blue, release.green, share, control),
         mirrors=_mirrors(release, blue, stage, frozen=frozen),
-        draw=_draw(release, number, frozen=frozen),
+        draw=_draw(memory, release, number, frozen=frozen),
     )
     return (drawn,) if drawn.match == EVERY else (drawn, *_to(blue))
 
@@ -89,7 +89,7 @@ def freeze_mirror(compare: Compare | None) -> int:
     return compare.freeze_mirror if compare else 0
 
 
-def _draw(release: Release, number: int, *, frozen: bool) -> Draw | None:
+def _draw(memory: Memory, release: Release, number: int, *, frozen: bool) -> Draw | None:
     """How callers are drawn. Where all are on green and nothing is compared, nobody is and nothing is logged."""
     plan, stage = release.plan, release.plan.stages[number]
     if stage.guard is None or (stage.share == FULL and plan.compare is None and plan.sticky is None):
@@ -97,7 +97,7 @@ def _draw(release: Release, number: int, *, frozen: bool) -> Draw | None:
     groups = plan.compare.groups if plan.compare else None
     return Draw(
         green=release.green,
-        salt=release.id,
+        salt=f"{memory.service.namespace}/{release.id}",
         sticky=plan.sticky,
         stage=number,
         shares=tuple(one.share for one in plan.stages[: number + 1]),

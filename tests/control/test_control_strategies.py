@@ -11,7 +11,7 @@ from release_given import BLUE, GREEN, SERVICE, THIRD
 from release_policies import MATCH
 
 from celadon.domain.command import Abort, Deploy, Promote
-from celadon.domain.compare import Compare, LabelMargin, Margin
+from celadon.domain.compare import Compare, LabelMargin, Margin, PairMargin
 from celadon.domain.draw import Draw
 from celadon.domain.reason import Code
 from celadon.domain.release import Cause, Outcome, Phase
@@ -267,6 +267,13 @@ def test_a_test_that_was_meant_to_promotes_what_it_proved(world: World) -> None:
     world.until_ended()
     assert ended(world) == (Outcome.PROMOTED, Cause.PLAN)
     assert world.split() == {GREEN.id: 10_000}
+
+
+def test_a_shadow_whose_answers_were_never_compared_says_so(world: World) -> None:
+    bring_up(world)
+    paired = replace(COMPARE, pairs=PairMargin())
+    deploy(world, GREEN, strategy=Shadow(mirror=1000, test_s=10), compare=paired)
+    assert "no answers could be compared with blue's" in world.until_ended()[-1]
 
 
 def test_a_shadow_is_reported_and_no_caller_ever_met_it(world: World) -> None:

@@ -523,6 +523,8 @@ def test_what_blue_differs_from_itself_is_not_held_against_green() -> None:
     noisy = [pairs(who, BEGAN_S + n, differ=10) for n in range(300) for who in (BLUE, GREEN)]
     watched.label(pairs=tuple(noisy))
     assert watched.finding(DIFFER).worth.harm < 5
+    counts = watched.finding(DIFFER).counts
+    assert (counts.green_events, counts.green) == (3_000, 15_000)
     assert isinstance(watched.verdict, Fine)
 
 

@@ -9,6 +9,7 @@ from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Cause, Outcome, Phase, Release
 from celadon.domain.spec import Ends, OnDeadline
 from celadon.domain.verdict import Fine
+from celadon.judge.metrics import DIFFER
 from celadon.release.end import end, turn_back
 from celadon.release.freeze import turned
 from celadon.release.phases import enter
@@ -63,7 +64,7 @@ def watching(memory: Memory, release: Release, seen: Seen) -> Step:
     in_force = seen.confirmed(routes(memory, seen.facts))
     if isinstance(verdict, Fine) and seen.samples_fresh and in_force:
         if release.dwelt_s >= stage.dwell_s or _copies_done(memory, stage):
-            return _onward(memory, release, _ended(memory, release, verdict.because), seen)
+            return _onward(memory, release, _ended(memory, release, verdict.because, seen), seen)
         return Step(memory=memory, because=_goes_on(verdict.because, stage.dwell_s - release.dwelt_s))
     why = because(Code.NO_SAMPLES, why="nothing was counted yet") if verdict is None else verdict.because
     return _undecided(memory, release, why if in_force else because(Code.ROUTE_PENDING), seen)
@@ -110,7 +111,7 @@ def _goes_on(why: Reason, left_s: float) -> Reason:
     return because(Code.STAGE_GOES_ON, why=text(why), left_s=left_s)
 
 
-def _ended(memory: Memory, release: Release, why: Reason) -> Reason:
+def _ended(memory: Memory, release: Release, why: Reason, seen: Seen) -> Reason:
     """What the end of a stage is called: by where it stands and as what the plan ends."""
     stage = release.plan.stages[release.stage]
     if release.stage + 1 < len(release.plan.stages):
@@ -119,8 +120,19 @@ def _ended(memory: Memory, release: Release, why: Reason) -> Reason:
         return because(Code.WATCH_ENDED, why=text(why))
     if stage.share == 0:
         copies = memory.evidence.copies if memory.evidence else 0
-        return because(Code.SHADOW_ENDED, copies=copies, why=text(why))
+        return because(Code.SHADOW_ENDED, copies=copies, why=f"{text(why)}{_compared(seen)}")
     return because(Code.TEST_ENDED, seconds=release.dwelt_s, why=text(why))
+
+
+def _compared(seen: Seen) -> str:
+    """What became of comparing answers pair by pair, which is what a shadow is for."""
+    findings = seen.judged.findings if seen.judged else ()
+    pairs = next((one for one in findings if one.metric == DIFFER), None)
+    if pairs is None:
+        return ""
+    if not pairs.counts.green:
+        return f"; no answers could be compared with blue's{f' ({pairs.note})' if pairs.note else ''}"
+    return f"; {pairs.counts.green_events} of {pairs.counts.green} answers differed from blue's"
 
 
 def _onward(memory: Memory, release: Release, why: Reason, seen: Seen) -> Step:

@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 
 import pytest
 from envoy_world import BLUE, GREEN, caller, eventually, free_port, route_spec, running
@@ -234,6 +236,47 @@ def test_a_dropped_service_finishes_what_it_has_and_leaves_its_port():
                 assert (await client.get("/who")).text == "blue"
 
     asyncio.run(story())
+
+
+def test_files_that_envoy_could_not_follow_are_refused_before_it_is_told_of_them(monkeypatch):
+    """Envoy would abort, again after every start. The limit is the user's, so that a test must not use it up."""
+
+    async def story():
+        async with running() as world:
+            blue, green = await world.upstream("blue"), await world.upstream("green")
+            route = route_spec()
+            before = await world.serve(world.wish("fraud", {BLUE: [blue]}, {BLUE: FULL}, route))
+            asked = []
+            monkeypatch.setattr(
+                move, "lacking", lambda files: asked.append(files) or ("too few" if files else None)
+            )
+            assert (
+                await refused(world, world.wish("new", {BLUE: [blue]}, {BLUE: FULL}, route_spec()))
+                == "too few"
+            )
+            both = {BLUE: [blue], GREEN: [green]}
+            assert await refused(world, world.wish("fraud", both, {BLUE: FULL}, route)) == "too few"
+            assert set(asked) == {3, 1}
+            assert world.facts(before).confirmed == before
+            async with caller(before) as client:
+                assert (await client.get("/who")).text == "blue"
+
+    asyncio.run(story())
+
+
+def test_what_envoy_needs_to_follow_files_is_counted_by_the_kernel():
+    """A process that may open few files gets as few inotify instances as a user who has used up his."""
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32));"
+        "from celadon.traffic.envoy.watchers import lacking; print(lacking(0), lacking(4)); print(lacking(40))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    enough, too_few = ran.stdout.splitlines()
+    assert enough == "None None"
+    assert too_few.startswith(
+        "Envoy can not follow 40 more files: this machine gives all programs of one user "
+    )
+    assert "sysctl -w fs.inotify.max_user_instances" in too_few
 
 
 def test_a_missing_envoy_is_a_fault_that_says_what_to_install(tmp_path, monkeypatch):

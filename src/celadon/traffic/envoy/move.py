@@ -16,6 +16,7 @@ from celadon.traffic.envoy.plane import Plane
 from celadon.traffic.envoy.proof import Prover, needs_proof, port_taken
 from celadon.traffic.envoy.snapshot import Cluster, Use, clash, clusters_of, listener_name, preview_name
 from celadon.traffic.envoy.track import Kept, Track
+from celadon.traffic.envoy.watchers import lacking
 
 ALL_HEALTHY_S = 2.0
 """So long a move waits for the first health check of every replica; after it, one healthy replica is enough."""
@@ -105,6 +106,9 @@ class Mover:
 
     async def _prepare(self, track: Track, target: Wanted | None) -> None:
         wanted = tracks.prepared(track.clusters, target)
+        why = lacking(_files_to_follow(track, wanted, target))
+        if why is not None:
+            raise RejectedError(why)
         if wanted != track.clusters or track.unproved:
             await self._clusters(track, wanted)
 
@@ -195,6 +199,17 @@ class Mover:
                 return
             self._check_current(track, target)
             await asyncio.sleep(0.01 if not late else 0.1)
+
+
+def _files_to_follow(track: Track, wanted: tuple[Cluster, ...], target: Wanted | None) -> int:
+    """How many more than now: one for each cluster, and the tables of routes where clients and golden requests come in."""
+    clusters = {cluster.name for cluster in wanted} - {cluster.name for cluster in track.clusters}
+    tables = _tables_of(target) - _tables_of(track.kept.published)
+    return len(clusters) + len(tables)
+
+
+def _tables_of(wanted: Wanted | None) -> set[str]:
+    return set() if wanted is None else {listener_name(wanted), preview_name(wanted.service)}
 
 
 def _healthy(view: View, cluster: str, address: Address) -> bool:

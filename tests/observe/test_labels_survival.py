@@ -1,10 +1,12 @@
 """What labels survive: the daemon's death at any moment, rotation, a full disk, a damaged file, time."""
 
 import asyncio
+import itertools
 import json
 import os
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -21,6 +23,7 @@ from celadon.domain.names import ServiceKey
 from celadon.domain.problem import Fault, TransientFault
 from celadon.observe.labels import SqliteLabels, tail
 from celadon.observe.labels.age import SLACK_S
+from celadon.observe.labels.file import open_file
 from celadon.observe.labels.spool import Spool, requests
 from celadon.observe.labels.write import Begun, Posted, Sources, Writer
 
@@ -251,6 +254,35 @@ def test_labels_that_wait_for_a_restarted_daemons_first_tick_are_not_turned_away
         again.follow(DIGITS, (interest(),))
         assert waits.result(20) == Received(accepted=1)
     asyncio.run(again.close())
+
+
+def makes_file_and_dies(path, before):
+    """A process makes the file and ends before the statement of that number; says whether it came so far."""
+    child = os.fork()
+    if child == 0:
+        try:
+            real, numbers = sqlite3.connect, itertools.count()
+            sqlite3.connect = lambda *given, **more: traced(real(*given, **more), numbers, before)
+            open_file(path)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status) == 9
+
+
+def traced(database, numbers, before):
+    database.set_trace_callback(lambda _: os._exit(9) if next(numbers) == before else None)
+    return database
+
+
+def test_whoever_is_killed_while_the_file_is_made_leaves_one_that_can_be_used(tmp_path):
+    statements = 0
+    while makes_file_and_dies(tmp_path / f"{statements}.db", before=statements):
+        database, name = open_file(tmp_path / f"{statements}.db")
+        database.close()
+        assert len(name) == 12
+        statements += 1
+    assert statements > 15
 
 
 def test_a_damaged_file_is_said_and_stops_nothing(tmp_path):

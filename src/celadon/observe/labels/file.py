@@ -1,7 +1,6 @@
 """The SQLite file in which requests, predictions and labels wait for each other, and its failures as Faults."""
 
 import os
-import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +35,8 @@ CREATE TABLE counts (service INTEGER, name TEXT, number INTEGER, PRIMARY KEY (se
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 """
 
+NAMED = "INSERT INTO about VALUES ('name', lower(hex(randomblob(6))));"
+
 
 def open_file(path: Path) -> tuple[sqlite3.Connection, str]:
     """The database, made where it is missing (mode 0600), and the name that it was given when it was made.
@@ -62,10 +63,9 @@ def _prepared(database: sqlite3.Connection, path: Path) -> str:
     # A position is journalled elsewhere once it was read, so what was read must be there after a power loss.
     database.execute("PRAGMA synchronous = FULL")
     if not tables:
-        database.executescript(f"BEGIN; {TABLES} COMMIT;")
-        database.execute("INSERT INTO about VALUES ('name', ?)", (secrets.token_hex(6),))
-        database.execute(f"PRAGMA user_version = {FORMAT}")
-        database.execute(f"PRAGMA application_id = {OURS}")
+        # All at once: who is killed here leaves a file that nobody has used, and none that looks like another's.
+        numbers = f"PRAGMA user_version = {FORMAT}; PRAGMA application_id = {OURS};"
+        database.executescript(f"BEGIN; {TABLES} {NAMED} {numbers} COMMIT;")
     found = [database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
     if found != [OURS, FORMAT]:
         hint = "move it away: what it holds can not be joined any more"

@@ -26,7 +26,7 @@ def fails_from_the_second_stage_on(story):
     story.fault.touch()
     story.pipeline_ends()
     story.waits = story.view()
-    story.answers_more(40)
+    story.answers_more(120)
     story.still = story.moving()
     story.made.done("abort", story.name)
     gone(story)

@@ -22,13 +22,13 @@ def lacking(files: int) -> str | None:
     held: list[int] = []
     try:
         for _ in range(files + SPARE if files else 0):
-            instance = _LIBC.inotify_init1(os.O_CLOEXEC)
-            if instance < 0:
+            watcher = _LIBC.inotify_init1(os.O_CLOEXEC)
+            if watcher < 0:
                 return _too_few(files) if ctypes.get_errno() == errno.EMFILE else None
-            held.append(instance)
+            held.append(watcher)
     finally:
-        for instance in held:
-            os.close(instance)
+        for watcher in held:
+            os.close(watcher)
     return None
 
 

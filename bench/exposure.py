@@ -102,10 +102,10 @@ def configuration(hashes_per_ms: int, *, quick: bool) -> Configuration:
         calm=same,
         busy=replace(same, name="busy", rate_per_s=2 * same.rate_per_s),
         slow=replace(same, name="slow", slower=1.2),
-        hard_runs=2 if quick else 20,
-        soft_runs=2 if quick else 20,
+        hard_runs=2 if quick else 10,
+        soft_runs=2 if quick else 10,
         calm_runs=2 if quick else 20,
-        slow_runs=2 if quick else 10,
+        slow_runs=2 if quick else 5,
         at_once=at_once,
     )
 

@@ -87,7 +87,7 @@ def configuration(hashes_per_ms: int, *, quick: bool) -> Configuration:
         rate_per_s=0.3 * 1000 / BURN_MS / at_once,
         hashes=BURN_MS * hashes_per_ms,
         release=halves(test_s),
-        deadline_s=60.0 if quick else 240.0,
+        deadline_s=20.0 if quick else 240.0,
     )
     return Configuration(
         hard=Kind(name="hard", rate_per_s=100, green_fails=1.0, release=CANARY, deadline_s=15 if quick else 240),

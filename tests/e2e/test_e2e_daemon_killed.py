@@ -107,7 +107,8 @@ def every_step(made, when):
         rows = [json.loads(row[0]) for row in database.execute("SELECT record FROM journal ORDER BY seq")]
     asked_at = max(n for n, row in enumerate(rows) if "revision" in row["body"].get("command", {}))
     written = sum(row["kind"] != "leader" for row in rows[asked_at:])
-    assert written >= 7, rows[asked_at:]
+    # A tick that finds several steps permitted takes them at once.
+    assert written >= 6, rows[asked_at:]
     return written if when == "after" else written - 1
 
 

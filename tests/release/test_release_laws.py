@@ -246,7 +246,7 @@ def test_given_blue_ready_harm_leads_to_a_rollback_in_the_same_tick(path: list[S
     for before, _, step, choice in walk(begun(policy), path):
         if not judged_in(before) or step.command is not None or before.commands:
             continue
-        if isinstance(step.verdict, Harm) and step.blue == READY:
+        if isinstance(step.verdict, Harm) and step.blue == READY and step.seen:
             assert choice.memory.release is None or choice.memory.release.phase is Phase.ROLLING_BACK
             assert served(choice) == {BLUE.id}
 
@@ -260,7 +260,7 @@ def test_given_blue_ready_a_first_suspicion_leaves_green_no_caller_in_the_same_t
         release = before.release
         if release is None or not judged_in(before) or step.command is not None or before.commands:
             continue
-        if isinstance(step.verdict, Suspected) and step.blue == READY and not release.freezes:
+        if isinstance(step.verdict, Suspected) and step.blue == READY and step.seen and not release.freezes:
             assert served(choice) == {BLUE.id}
 
 

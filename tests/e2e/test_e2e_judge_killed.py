@@ -29,10 +29,17 @@ def dies(made):
 
 
 def counts_settle(story, wanted, metric="errors"):
-    """Wait until the judge has heard everything, and look once more after that."""
-    until(lambda: story.judged(metric) == wanted(story), 20, every_s=0.2)
-    then = story.view()["at"]
-    until(lambda: story.view()["at"] > then + 1, every_s=0.2)
+    """Wait until no more is said and all of it was heard, and still is by a tick a second later.
+
+    Envoy writes its log with a delay, and the judge may have heard all of it more than once before its end.
+    """
+
+    def settled():
+        said, at = wanted(story), story.view()["at"]
+        until(lambda: story.view()["at"] > at + 1, every_s=0.2)
+        return said == wanted(story) == story.judged(metric)
+
+    until(settled, 30)
     return story.judged(metric), wanted(story)
 
 

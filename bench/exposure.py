@@ -90,7 +90,9 @@ def configuration(hashes_per_ms: int, *, quick: bool) -> Configuration:
         deadline_s=20.0 if quick else 240.0,
     )
     return Configuration(
-        hard=Kind(name="hard", rate_per_s=100, green_fails=1.0, release=CANARY, deadline_s=15 if quick else 240),
+        hard=Kind(
+            name="hard", rate_per_s=100, green_fails=1.0, release=CANARY, deadline_s=15 if quick else 240
+        ),
         soft=Kind(
             name="soft",
             rate_per_s=100,

@@ -57,7 +57,7 @@ class ReplicaFact:
     """One replica as its platform sees it.
 
     since: wall time of entering `state`. exits: exits in a row without having been ready for a while.
-    notes: what a person should know, such as a limit that could not be applied.
+    notes: what a person should know, such as a limit that could not be applied. zone: where it was started.
     """
 
     id: ReplicaId
@@ -68,6 +68,7 @@ class ReplicaFact:
     exits: int = 0
     last_exit: Exit | None = None
     notes: tuple[str, ...] = ()
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

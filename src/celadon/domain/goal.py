@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from celadon.domain.draw import EVERY, Draw, Match
-from celadon.domain.names import Address, Digest, RevisionId, ServiceKey
+from celadon.domain.names import CONTROL_FROM, STANDBY_FROM, Address, Digest, RevisionId, ServiceKey
 from celadon.domain.plan import FULL
 from celadon.domain.spec import Between, Exactly, RouteSpec
 
@@ -22,6 +22,36 @@ class Arm(StrEnum):
 
     MAIN = "main"
     CONTROL = "control"
+    STANDBY = "standby"
+
+
+def arm_of(index: int) -> Arm:
+    """The arm of a replica, which its number tells."""
+    if index >= STANDBY_FROM:
+        return Arm.STANDBY
+    return Arm.CONTROL if index >= CONTROL_FROM else Arm.MAIN
+
+
+FIRST_INDEX = {Arm.MAIN: 0, Arm.CONTROL: CONTROL_FROM, Arm.STANDBY: STANDBY_FROM}
+"""Where the numbers of an arm's replicas begin."""
+
+
+def zone_of(index: int, zones: tuple[str, ...]) -> str:
+    """The zone of a replica. They are dealt in turn, so that any first n of them are spread evenly."""
+    return zones[(index - FIRST_INDEX[arm_of(index)]) % len(zones)] if zones else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cover:
+    """What the proxy has to know of a service's redundancy: `spare` of `replicas` may be lost.
+
+    standby: whether a second set stands behind the first. hang_s: see `Redundancy`.
+    """
+
+    replicas: int = 1
+    spare: int = 0
+    standby: bool = False
+    hang_s: float = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +117,8 @@ class Goal:
     golden: Digest | None = None
     fetch: tuple[Digest, ...] = ()
     drain_s: float = 30.0
+    zones: tuple[str, ...] = ()
+    cover: Cover = Cover()
 
     @property
     def routed(self) -> frozenset[RevisionId]:
@@ -96,10 +128,15 @@ class Goal:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Endpoint:
-    """A replica as the router sees it. draining: finish what you have, get nothing new."""
+    """A replica as the router sees it. draining: finish what you have, get nothing new.
+
+    standby: it belongs to the second set. zone: "" where a service has none.
+    """
 
     address: Address
     draining: bool = False
+    standby: bool = False
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +156,7 @@ class Wanted:
     preview: RevisionId | None
     ready: tuple[tuple[RevisionId, str], ...]
     controls: tuple[tuple[RevisionId, tuple[Endpoint, ...]], ...] = ()
+    cover: Cover = Cover()
 
     def same_traffic(self, other: "Wanted | None") -> bool:
         """Whether two wishes differ in their stamp at most."""

@@ -13,7 +13,7 @@ class Launch:
 
     tree: verified working copy of the model or of the command's files; None when the command has none.
     warmup: file of golden requests (JSON lines) for the model server's warm-up, if there are any.
-    drain_s: how long it may take to finish after SIGTERM.
+    drain_s: how long it may take to finish after SIGTERM. zone: the failure domain it belongs to, "" for none.
     """
 
     replica: ReplicaId
@@ -21,3 +21,4 @@ class Launch:
     tree: Path | None
     warmup: Path | None
     drain_s: float
+    zone: str = ""

@@ -13,6 +13,9 @@ Digest = NewType("Digest", str)
 CONTROL_FROM = 1000
 """Replicas of a control arm are numbered from here; a revision never has more in its main arm."""
 
+STANDBY_FROM = 2000
+"""Replicas of a standby set are numbered from here; no control arm ever gets that far."""
+
 NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 """What a service or namespace may be called: usable unchanged as a file name, a DNS label and a metric label."""
 
@@ -32,7 +35,9 @@ class ServiceKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class ReplicaId:
-    """One running copy of a revision; `index` counts from 0 inside its replica set, from CONTROL_FROM in a control."""
+    """One running copy of a revision; `index` counts from 0 inside its replica set, from CONTROL_FROM in a control and
+    from STANDBY_FROM in a standby set.
+    """
 
     service: ServiceKey
     revision: RevisionId

@@ -236,6 +236,39 @@ class ReleasePolicy:
     probation_s: float = 0.0
 
 
+class Survives(StrEnum):
+    """What may be lost at once while the rest still carries every request."""
+
+    NOTHING = "nothing"
+    REPLICA = "replica"
+    ZONE = "zone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redundancy:
+    """How a service outlives losses.
+
+    zones: names of the failure domains over which replicas are dealt in turn; none: one without a name. standby:
+    replicas of a second set, which gets only the requests that the first can not carry. hang_s: a replica that does
+    not answer for this long gets no more requests.
+    """
+
+    zones: tuple[str, ...] = ()
+    survives: Survives = Survives.NOTHING
+    standby: int = 0
+    hang_s: float = 3.0
+
+    def spare(self, replicas: int) -> int:
+        """How many of so many replicas may be lost while the rest still carries every request."""
+        match self.survives:
+            case Survives.NOTHING:
+                return 0
+            case Survives.REPLICA:
+                return min(1, replicas - 1)
+            case Survives.ZONE:
+                return -(-replicas // max(1, len(self.zones))) if len(self.zones) > 1 else 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSpec:
     """One service as its owner wrote it, defaults filled in.
@@ -253,6 +286,7 @@ class ServiceSpec:
     ready: str = "/healthz/ready"
     resources: Resources = Resources()
     replicas: Exactly | Between = Exactly(replicas=1)
+    redundancy: Redundancy = Redundancy()
     route: RouteSpec
     drain_s: float = 30.0
     release: ReleasePolicy = ReleasePolicy()
@@ -270,3 +304,4 @@ class Settings:
     drain_s: float
     release: ReleasePolicy
     golden: str | None
+    redundancy: Redundancy = Redundancy()

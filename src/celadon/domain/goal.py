@@ -161,3 +161,7 @@ class Wanted:
     def same_traffic(self, other: "Wanted | None") -> bool:
         """Whether two wishes differ in their stamp at most."""
         return other is not None and replace(self, stamp=other.stamp) == other
+
+    def older_than(self, other: "Wanted | None") -> bool:
+        """Whether it is of an older goal than another wish; then it is refused, whoever sends it."""
+        return other is not None and self.stamp < other.stamp

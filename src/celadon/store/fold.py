@@ -105,7 +105,7 @@ def tick_body(before: Memory, after: Memory, reason: Reason, steps: Sequence[Tak
 
     A goal that changed is stamped with the place of this record; one that only looks stamped keeps its old stamp.
     """
-    after = _stamped(before, after)
+    after = stamped(before, after)
     changed = {
         name: encode(getattr(after, name), of)
         for name, of in _types().items()
@@ -122,7 +122,8 @@ def tick_body(before: Memory, after: Memory, reason: Reason, steps: Sequence[Tak
     }
 
 
-def _stamped(before: Memory, after: Memory) -> Memory:
+def stamped(before: Memory, after: Memory) -> Memory:
+    """A memory whose goal bears the stamp it will have: its old one, or the place of the record that follows."""
     goal = after.goal
     if goal is None:
         return after

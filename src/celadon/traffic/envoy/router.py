@@ -222,7 +222,7 @@ class EnvoyRouter:
     def set(self, wanted: Wanted) -> None:
         """Begins to serve this. The same wish again changes nothing, an older one is refused."""
         track = self._plane.tracks.setdefault(wanted.service, Track(kept=Kept(service=wanted.service)))
-        if track.target is not None and wanted.stamp < track.target.stamp:
+        if track.target is not None and wanted.older_than(track.target):
             why = f"its stamp {wanted.stamp} is older than {track.target.stamp}"
             track.refused = Refused(wanted=wanted, why=why, at=self._clock())
             return

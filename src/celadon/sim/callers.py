@@ -1,0 +1,201 @@
+"""Callers: a stream of requests, counted by small steps, of which every replica knows until when it is busy."""
+
+from dataclasses import dataclass, field
+
+from celadon.domain.draw import EVERY
+from celadon.domain.durations import bucket
+from celadon.domain.goal import Arm, Endpoint, Route, Wanted
+from celadon.domain.names import Address, RevisionId
+from celadon.domain.plan import FULL
+from celadon.domain.samples import Answers, Label, Pairs
+from celadon.sim.kernel import Clock, Kernel
+from celadon.sim.observers import Labels
+from celadon.sim.proxies import Proxies, Proxy
+from celadon.sim.replicas import Character, Machine, Replica
+
+LONG_SHARE = 0.1
+LONG_S = (0.5, 6.0)
+"""So many steps hold one request that takes so long; it is what a drain has to wait for."""
+
+SLOW_MS = 2_000.0
+
+
+@dataclass(slots=True)
+class Callers:
+    """Everybody who calls the service. rate: requests per second. matching: the part that a match selects.
+
+    asked, failed, unanswered: requests so far, those that failed, and those that no replica was there for. by: of each
+    revision, true counts of (requests, errors).
+    """
+
+    kernel: Kernel
+    clock: Clock
+    proxies: Proxies
+    machine: Machine
+    labels: Labels
+    characters: dict[RevisionId, Character]
+    rate: float = 50.0
+    matching: float = 0.5
+    labelled: float = 0.0
+    asked: int = 0
+    failed: int = 0
+    unanswered: int = 0
+    by: dict[RevisionId, list[int]] = field(default_factory=dict)
+    slow: dict[Address, float] = field(default_factory=dict)
+    _until: float = 0.0
+    _owed: dict[tuple[object, ...], float] = field(default_factory=dict)
+
+    def catch_up(self) -> None:
+        """Everything that was called since the last time, by what was true until now."""
+        at = self.kernel.at
+        span_s, self._until = at - self._until, at
+        if span_s <= 0:
+            return
+        living = self.proxies.living()
+        if not living:
+            lost = self._whole(("nobody",), self.rate * span_s)
+            self.asked, self.unanswered = self.asked + lost, self.unanswered + lost
+            return
+        for proxy in living:
+            if proxy.in_force is not None:
+                self._through(proxy, proxy.in_force, self.rate * span_s / len(living))
+
+    def _through(self, proxy: Proxy, wanted: Wanted, left: float) -> None:
+        """Requests of the first route that matches them; `matching` is the part that another one is before."""
+        for route in wanted.routes:
+            here = left if route.match == EVERY else left * self.matching
+            left -= here
+            kept = here
+            for part in route.split:
+                share = part.share
+                if proxy.lying and route.draw is not None and part.revision == route.draw.green:
+                    continue
+                if proxy.lying and route.draw is not None and part.arm is Arm.MAIN:
+                    share = min(FULL, share + _green(route))
+                points = dict(wanted.endpoints if part.arm is Arm.MAIN else wanted.controls)
+                self._answer(route, part.revision, part.arm, points.get(part.revision, ()), here * share / FULL)
+                kept -= here * share / FULL
+            for mirror in route.mirrors if route.draw is not None else ():
+                self._copy(route, mirror.revision, here * mirror.share / FULL)
+
+    def _answer(
+        self, route: Route, revision: RevisionId, arm: Arm, points: tuple[Endpoint, ...], requests: float
+    ) -> None:
+        count = self._whole((revision, arm), requests)
+        if not count:
+            return
+        addresses = [point.address for point in points if not point.draining]
+        serving = [one for one in self.machine.there.values() if one.serves and one.address in addresses]
+        errors = self._errors(revision, arm, count, serving)
+        self._accept(revision, serving)
+        self.asked += count
+        self.failed += errors
+        self.unanswered += 0 if serving else count
+        total = self.by.setdefault(revision, [0, 0])
+        total[0] += count
+        total[1] += errors
+        took_ms = self._took_ms(revision, serving)
+        self._count(revision, count, errors, took_ms)
+        if route.draw is not None:
+            self._log(route, revision, arm, count, errors, took_ms)
+            if self.labelled:
+                self._label(revision, _green(route), count)
+
+    def _errors(self, revision: RevisionId, what: object, count: int, serving: list[Replica]) -> int:
+        if not serving:
+            return count
+        share = self.characters[revision].error_share
+        return min(count, self._whole((revision, what, "errors"), count * share)) if share else 0
+
+    def _accept(self, revision: RevisionId, serving: list[Replica]) -> None:
+        """Each of them is busy with what it accepted, now and then with something long."""
+        if not serving:
+            return
+        kernel = self.kernel
+        until = kernel.at + self.characters[revision].latency_ms / 1000
+        for one in serving:
+            one.busy_until = max(one.busy_until, until)
+            one.unreached_since = kernel.at
+        if kernel.random.random() < LONG_SHARE:
+            one = serving[int(kernel.random.random() * len(serving))]
+            one.busy_until = max(one.busy_until, kernel.at + kernel.random.uniform(*LONG_S))
+
+    def _took_ms(self, revision: RevisionId, serving: list[Replica]) -> float:
+        usual = self.characters[revision].latency_ms
+        if not self.slow or not serving:
+            return usual
+        return max(self.slow.get(one.address, usual) for one in serving)
+
+    def _count(self, revision: RevisionId, count: int, errors: int, took_ms: float) -> None:
+        requests, failed, fast, middling = self.proxies.counts.get(revision, (0, 0, 0, 0))
+        good = count - errors
+        self.proxies.counts[revision] = (
+            requests + count,
+            failed + errors,
+            fast + (good if took_ms <= 10 else 0),
+            middling + (good if took_ms <= 100 else 0),
+        )
+
+    def _copy(self, route: Route, revision: RevisionId, requests: float) -> None:
+        count = self._whole((revision, "copies"), requests)
+        if not count:
+            return
+        serving = [
+            one for one in self.machine.there.values() if one.serves and one.id.revision == revision
+        ]
+        errors = self._errors(revision, "copies", count, serving)
+        self._log(route, revision, Arm.MAIN, count, errors, self.characters[revision].latency_ms, copies=True)
+        assert route.draw is not None
+        if any(mirror.revision != route.draw.green for mirror in route.mirrors):
+            self.labels.arrived.append(Pairs(at_s=int(self.clock.wall()), copy=revision, pairs=count))
+
+    def _log(
+        self,
+        route: Route,
+        revision: RevisionId,
+        arm: Arm,
+        count: int,
+        errors: int,
+        took_ms: float,
+        *,
+        copies: bool = False,
+    ) -> None:
+        assert route.draw is not None
+        good = count - errors
+        self.proxies.log.append(
+            Answers(
+                at_s=int(self.clock.wall()),
+                revision=revision,
+                arm=arm,
+                share=_green(route),
+                mirrored=copies,
+                requests=count,
+                errors=errors,
+                failed=errors,
+                durations=((bucket(1000 * took_ms), good),) if good else (),
+                mirror=sum(one.share for one in route.mirrors if one.revision == route.draw.green),
+                units=count,
+                first_failed=errors,
+            )
+        )
+
+    def _label(self, revision: RevisionId, share: int, count: int) -> None:
+        labelled = self._whole(("labels", revision), count * self.labelled)
+        wrong = self._whole(("wrong", revision), labelled * self.characters[revision].wrong_share)
+        at_s = int(self.clock.wall())
+        self.labels.arrived += [
+            Label(at_s=at_s, revision=revision, share=share, wrong=place < wrong) for place in range(labelled)
+        ]
+
+    def _whole(self, what: tuple[object, ...], number: float) -> int:
+        """A whole number now; what is left of it comes later, so that nothing is lost to rounding."""
+        owed = self._owed.get(what, 0.0) + number
+        whole = int(owed + 1e-9)
+        self._owed[what] = owed - whole
+        return whole
+
+
+def _green(route: Route) -> int:
+    """Green's share in force, out of 10,000."""
+    green = route.draw.green if route.draw is not None else None
+    return sum(part.share for part in route.split if part.revision == green)

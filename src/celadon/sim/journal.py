@@ -1,0 +1,199 @@
+"""The journal on a simulated disk: the real records, hash chain and fold, without SQLite.
+
+The bytes of a record are made when the disk is read, which is after a crash, and not when it is appended: values are
+frozen, so the same bytes come out, and most worlds are never read.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from celadon.domain.command import Asked, Command, Deploy, Rollback
+from celadon.domain.goal import Stamp
+from celadon.domain.memory import Memory
+from celadon.domain.names import ServiceKey
+from celadon.domain.problem import LastingFault, TransientFault
+from celadon.domain.reason import Reason
+from celadon.domain.record import FORMAT, Kind, Record
+from celadon.domain.release import Taken
+from celadon.sim.disk import Disk
+from celadon.store.chain import BrokenChainError, Link, follow, from_bytes, sha256, to_bytes
+from celadon.store.codec import encode
+from celadon.store.fold import UnreadableError, fold, next_epoch, stamped, tick_body
+
+
+class Frame:
+    """One record as it lies on the disk: its hash, its bytes, and the end of a line."""
+
+    __slots__ = ("_data", "_hash", "_made", "before")
+
+    def __init__(self, before: "Frame | None", made: Callable[[str], Record]) -> None:
+        self.before, self._made = before, made
+        self._data, self._hash = b"", ""
+
+    def __call__(self) -> bytes:
+        unmade: list[Frame] = []
+        frame: Frame | None = self
+        while frame is not None and not frame._data:
+            unmade.append(frame)
+            frame = frame.before
+        for one in reversed(unmade):
+            record = to_bytes(one._made(one.before._hash if one.before else ""))
+            one._hash = sha256(record)
+            one._data = b"%s %s\n" % (one._hash.encode(), record)
+            one.before = None
+        return self._data
+
+    @staticmethod
+    def read(data: bytes, last: str) -> "Frame":
+        """A frame that was on the disk already."""
+        frame = Frame(None, _never)
+        frame._data, frame._hash = data, last
+        return frame
+
+
+def _never(_: str) -> Record:
+    raise AssertionError("its bytes are there already")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended:
+    """What became durable, for whoever checks laws."""
+
+    kind: Kind
+    before: Memory
+    after: Memory
+    at: float
+    reason: Reason | None = None
+    steps: Sequence[Taken] = ()
+    asked: Asked | None = None
+
+
+@dataclass(slots=True)
+class _Head:
+    memory: Memory
+    frame: Frame | None
+
+
+class SimJournal:
+    """Fits the port of the journal; opening it reads the disk and cuts off a torn tail.
+
+    point: called before and after every append; a world may end the daemon there. told: hears what became durable.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        point: Callable[[], None] = lambda: None,
+        told: Callable[[Appended], None] = lambda _: None,
+    ) -> None:
+        self.disk, self._point, self._told = disk, point, told
+        self.under_way: Frame | None = None
+        self._heads: dict[ServiceKey, _Head] = {}
+        self._read()
+
+    def services(self) -> tuple[ServiceKey, ...]:
+        """Every service that has a record."""
+        return tuple(sorted(self._heads))
+
+    def read(self, service: ServiceKey) -> Memory:
+        """What is remembered."""
+        head = self._heads.get(service)
+        return head.memory if head is not None else Memory(service=service)
+
+    def records(self, service: ServiceKey) -> Sequence[Record]:
+        """Its records in order, from the bytes on the disk."""
+        return tuple(record for record in _records(self.disk)[0] if record.service == service)
+
+    def ask(self, service: ServiceKey, command: Command, at: float) -> Asked:
+        """Journal a command. It survives any crash from the moment this returns."""
+        before = self.read(service)
+        asked = Asked(seq=before.seq + 1, at=at, command=command)
+        more = before.releases_asked + isinstance(command, Deploy | Rollback)
+        after = replace(before, commands=(*before.commands, asked), releases_asked=more)
+        self._append(
+            Appended(kind=Kind.COMMAND, before=before, after=after, at=at, asked=asked),
+            lambda: {"command": encode(command, Command)},
+        )
+        return asked
+
+    def record(
+        self, before: Memory, after: Memory, reason: Reason, at: float, steps: Sequence[Taken] = ()
+    ) -> Memory:
+        """Journal what a tick decided, as one record, and return what is now remembered."""
+        there = self.read(before.service)
+        if before.seq != there.seq:
+            raise TransientFault(f"service {before.service} moved on to record {there.seq}", retry_s=0.0)
+        after = stamped(there, after)
+        said = Appended(kind=Kind.TICK, before=there, after=after, at=at, reason=reason, steps=steps)
+        return self._append(said, lambda: tick_body(there, after, reason, steps))
+
+    def lead(self, service: ServiceKey, epoch: int, at: float) -> Memory:
+        """Take the lead under `epoch`, or under the next one above all that were seen."""
+        before = self.read(service)
+        epoch, goal = max(before.epoch + 1, epoch), before.goal
+        if goal is not None:
+            goal = replace(goal, stamp=Stamp(epoch=epoch, seq=before.seq + 1))
+        after = replace(before, goal=goal)
+        return self._append(Appended(kind=Kind.LEADER, before=before, after=after, at=at), dict, epoch)
+
+    def _append(self, said: Appended, body: Callable[[], dict[str, Any]], epoch: int | None = None) -> Memory:
+        before = said.before
+        if epoch is None:
+            epoch = before.epoch or next_epoch(0, said.at)
+        seq, head = before.seq + 1, self._heads.get(before.service)
+
+        def made(previous: str) -> Record:
+            return Record(
+                format=FORMAT,
+                service=before.service,
+                seq=seq,
+                epoch=epoch,
+                at=said.at,
+                kind=said.kind,
+                body=body(),
+                previous_hash=previous,
+            )
+
+        frame = Frame(head.frame if head else None, made)
+        self.under_way = frame
+        self._point()
+        self.disk.append(frame)
+        self.under_way = None
+        memory = replace(said.after, seq=seq, epoch=epoch)
+        self._heads[before.service] = _Head(memory, frame)
+        self._told(replace(said, after=memory))
+        self._point()
+        return memory
+
+    def _read(self) -> None:
+        """What a restart reads: every record, checked against the chain, and folded."""
+        records, size, frames = _records(self.disk)
+        links: Mapping[ServiceKey, Link] = {}
+        self.disk.cut(size)
+        for record, frame in zip(records, frames, strict=True):
+            service = record.service
+            before = self.read(service)
+            try:
+                _, link = follow(links.get(service, Link()), service, frame()[65:-1])
+                memory = fold(before, record)
+            except (BrokenChainError, UnreadableError) as error:
+                raise LastingFault(f"record {record.seq} of {service} can not be trusted: {error}") from error
+            links = {**links, service: link}
+            self._heads[service] = _Head(memory, frame)
+
+
+def _records(disk: Disk) -> tuple[list[Record], int, list[Frame]]:
+    """Every whole record, how many bytes they are, and their frames. Only the last line may be torn."""
+    records, frames, size = [], [], 0
+    lines = disk.read().split(b"\n")
+    for number, line in enumerate(lines):
+        last, data = line[:64].decode(errors="replace"), line[65:]
+        if not line or sha256(data) != last:
+            if number + 1 < len(lines) and line:
+                raise LastingFault(f"line {number + 1} of the journal is not what was written there")
+            break
+        records.append(from_bytes(data))
+        frames.append(Frame.read(line + b"\n", last))
+        size += len(line) + 1
+    return records, size, frames

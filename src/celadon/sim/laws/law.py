@@ -1,0 +1,97 @@
+"""All laws over one world."""
+
+from dataclasses import dataclass, field
+
+from celadon.control.reconcile import reconcile
+from celadon.control.view import View
+from celadon.domain.facts import Now
+from celadon.domain.memory import Memory
+from celadon.domain.release import Phase, Release
+from celadon.sim.journal import Appended
+from celadon.sim.laws.book import Book
+from celadon.sim.laws.effects import Effects
+from celadon.sim.laws.names import Law
+from celadon.sim.laws.records import Records
+from celadon.sim.laws.views import Views
+from celadon.sim.site import Site
+
+
+@dataclass(slots=True)
+class Laws:
+    """Told of everything that happens in a world, and of its end."""
+
+    site: Site
+    book: Book = field(init=False)
+    records: Records = field(init=False)
+    effects: Effects = field(init=False)
+    views: Views = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.book = Book(self.site)
+        self.records, self.effects, self.views = Records(self.book), Effects(self.book), Views(self.book)
+
+    def appended(self, said: Appended) -> None:
+        """A record is durable."""
+        self.book.last = said
+        self.records.appended(said)
+
+    def looked(self, before: Memory, view: View, now: Now) -> None:
+        """A tick is over."""
+        self.views.looked(before, view, now)
+
+    def failed(self, bug: Exception) -> None:
+        """A tick ended with a bug of ours."""
+        self.book.breach(Law.NO_BUG, f"{type(bug).__name__}: {bug}")
+
+    def restarted(self, found: Memory) -> None:
+        """A daemon has read the journal: nothing that was durable may be missing."""
+        self.views.harmed = None
+        durable, book = self.book.durable, self.book
+        if durable is None:
+            return
+        waits = {asked.seq: asked.command for asked in found.commands}
+        if found.seq > durable.seq:  # A record whose sync failed, or that nobody could be told of, is there all the same.
+            book.durable = found
+            missing = [seq for seq in book.acknowledged if seq not in waits and found.seq == durable.seq]
+            for asked in found.commands:
+                book.acknowledged.setdefault(asked.seq, asked.command)
+            for seq in [seq for seq in book.acknowledged if seq not in waits]:
+                book.acknowledged.pop(seq)
+        else:
+            missing = [seq for seq, command in book.acknowledged.items() if waits.get(seq) != command]
+            book.holds(
+                Law.EVIDENCE_SURVIVES,
+                (found.evidence, found.probation) == (durable.evidence, durable.probation),
+                "evidence that was recorded is not what a restart reads",
+            )
+            book.holds(
+                Law.MEMORY_SURVIVES, _rest(found) == _rest(durable), "a restart reads something else than was recorded"
+            )
+        book.holds(Law.COMMANDS_SURVIVE, not missing, f"commands {missing} are gone")
+
+    def ended(self, view: View | None) -> None:
+        """The trouble has been over for long enough."""
+        if view is None or view.facts is None:
+            self.book.breach(Law.RELEASES_END, "the daemon does not tick")
+            return
+        memory = view.memory
+        left = reconcile(memory.service, memory, view.facts)
+        self.book.holds(Law.DIFF_EMPTIES, not left, f"still to do: {left[:2]}")
+        stands = memory.release is None or names_whom(memory.release)
+        waits = "" if memory.release is None else f"{memory.release.id} is {memory.release.phase}: {view.because.code}"
+        self.book.holds(Law.RELEASES_END, stands, waits)
+        self.book.holds(Law.RELEASES_END, not memory.commands or not stands, f"unanswered: {memory.commands[:1]}")
+
+    def served(self, asked: int, failed: int) -> None:
+        """How many requests there were in the last quiet moments, and how many failed by nobody's answering."""
+        self.book.holds(Law.SERVED, failed == 0, f"{failed} of {asked} requests failed though all is well again")
+
+
+def names_whom(release: Release) -> bool:
+    """Whether a release that stands still says which person it waits for."""
+    return release.phase in {Phase.WAITING, Phase.HOLDING} or release.stays_frozen or release.paused
+
+
+def _rest(memory: Memory) -> tuple[object, ...]:
+    release = memory.release
+    return (memory.seq, memory.live, memory.predecessor, release, memory.last, memory.goal, memory.settings)

@@ -1,0 +1,212 @@
+"""Laws about what a tick decided on: they need the facts it saw, and the truth behind them."""
+
+from dataclasses import dataclass, field
+
+from celadon.domain.facts import Facts, Known, Now, Unknown
+from celadon.domain.memory import Memory
+from celadon.domain.names import RevisionId
+from celadon.domain.plan import FULL
+from celadon.domain.reason import Code
+from celadon.domain.release import Phase, Release
+from celadon.domain.verdict import Fine
+from celadon.control.view import View
+from celadon.sim.laws.book import Book, share_of
+from celadon.sim.laws.names import Law
+
+FRESH_S = 5.0
+"""Facts older than this move nothing forward."""
+
+AGAIN = 20.0
+"""By how much money on harm has to grow before what was forgiven is suspected again."""
+
+FREEZES_MAX = 3
+
+HARM_TICKS = 12
+"""Harm that can be seen leads away from green within so many ticks, given a blue that is ready."""
+
+HARM_SHARE = 0.25
+HARM_ANSWERS = 400
+"""Harm that anybody would see: so large a part of green's answers are errors, and it gave so many."""
+
+SPLIT_LEAST = 0.4
+"""A stage may end with no less than this part of green's share in all answers."""
+
+BY_PLAN = frozenset({Code.STAGE_ENDED, Code.WATCH_ENDED, Code.TEST_ENDED, Code.SHADOW_ENDED})
+ON_STAGE = frozenset({Phase.WATCHING, Phase.HOLDING})
+SERVED = frozenset({Phase.MOVING, Phase.WATCHING, Phase.HOLDING})
+
+
+@dataclass(slots=True)
+class Visit:
+    """One stay in one stage. seen_s: time with fresh samples and the route in force. before: true counts at its begin."""
+
+    key: tuple[str, int]
+    seen_s: float = 0.0
+    before: dict[RevisionId, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Views:
+    """Checks every tick of the loop. harmed: (ticks with visible harm, green's answers before them)."""
+
+    book: Book
+    visit: Visit | None = None
+    harmed: tuple[int, int] | None = None
+
+    def looked(self, before: Memory, view: View, now: Now) -> None:
+        """A tick is over."""
+        facts, after = view.facts, view.memory
+        assert facts is not None
+        judged = view.judged.verdict if view.judged else None
+        if isinstance(facts.samples, Unknown):
+            fine = isinstance(judged, Fine)
+            self.book.holds(Law.UNKNOWN_SHOWN, not fine, "nothing was counted, and it is called fine")
+        if after.seq != before.seq:
+            self._routed(before, after, facts, now)
+            self._froze(before, after, view)
+            self._confirmed(before, after, facts)
+            self._ended(before, after, facts, now)
+        self._stays(before, after, facts, now)
+        self._harmed(after, facts, now)
+
+    def _routed(self, before: Memory, after: Memory, facts: Facts, now: Now) -> None:
+        if after.goal is None or after.goal == before.goal:
+            return
+        known = isinstance(facts.replicas, Known)
+        release = after.release or after.last
+        for revision in sorted(after.goal.routed):
+            if share_of(after.goal, revision) <= share_of(before.goal, revision):
+                continue
+            ready = facts.ready(revision)
+            forward = release is not None and revision == release.green
+            instead = release is not None and not forward and known and facts.ready(release.green) == 0
+            self.book.holds(Law.READY_FIRST, ready or instead, f"{revision} gets more, and {ready} are ready")
+            if forward:
+                proved = revision in after.proved or revision in before.proved
+                self.book.holds(Law.READY_FIRST, proved, f"{revision} gets more and was never proved")
+                self.book.holds(
+                    Law.FRESH_FORWARD, _fresh(facts.replicas, now), f"{revision} gets more by old facts"
+                )
+        had = before.goal.routed if before.goal else frozenset()
+        if known and had and after.goal.routed and had != after.goal.routed:
+            served = any(facts.ready(one) for one in sorted(had))
+            serves = any(facts.ready(one) for one in sorted(after.goal.routed))
+            self.book.holds(Law.SOMEBODY_SERVES, serves or not served, "requests go where nobody is ready")
+
+    def _froze(self, before: Memory, after: Memory, view: View) -> None:
+        was, now = before.release, after.release
+        if was is None or now is None or was.id != now.id or now.freezes <= was.freezes:
+            return
+        waits = now.freezes < FREEZES_MAX or now.stays_frozen
+        self.book.holds(Law.NO_FLAPPING, waits, f"{now.id} froze {now.freezes} times and waits for nobody")
+        suspicion = view.judged.suspicion if view.judged else 0.0
+        grown = was.forgiven < 1 or suspicion >= AGAIN * was.forgiven
+        self.book.holds(
+            Law.NO_FLAPPING, grown, f"{suspicion:.3g} froze again, and {was.forgiven:.3g} had been forgiven"
+        )
+
+    def _confirmed(self, before: Memory, after: Memory, facts: Facts) -> None:
+        was, now = before.release, after.release
+        if now is None or now.phase not in ON_STAGE or after.goal is None:
+            return
+        if was is not None and was.id == now.id and was.phase in ON_STAGE and was.stage == now.stage:
+            return
+        routes = facts.routes.value.confirmed if isinstance(facts.routes, Known) else None
+        shown = routes is not None and routes.routes == after.goal.routes
+        self.book.holds(Law.CONFIRMED_FIRST, shown, f"{now.id} is watched and its route is not in force")
+        in_force = {
+            proxy.in_force.routes if proxy.in_force is not None else None
+            for proxy in self.book.site.proxies.living()
+        }
+        self.book.holds(
+            Law.CONFIRMED_FIRST,
+            in_force <= {after.goal.routes},
+            f"{now.id} is watched and a proxy routes otherwise",
+        )
+
+    def _ended(self, before: Memory, after: Memory, facts: Facts, now: Now) -> None:
+        """A stage that ended by its plan was seen for as long as the plan says, with what was asked of the proxy."""
+        release, record = before.release, self.book.last
+        if release is None or record is None or self.visit is None or release.blue is None:
+            return
+        codes = [step.because.code for step in record.steps]
+        codes += [record.reason.code] if record.reason is not None else []
+        stage = release.plan.stages[release.stage]
+        if release.phase not in ON_STAGE or stage.guard is None or not any(code in BY_PLAN for code in codes):
+            return
+        self.book.holds(
+            Law.UNKNOWN_SHOWN, isinstance(facts.samples, Known), f"{release.id} passed and nothing was counted"
+        )
+        self.book.holds(
+            Law.FRESH_FORWARD, _fresh(facts.samples, now), f"{release.id} passed by counts that were old"
+        )
+        copies = stage.mirrored_max is not None
+        seen_s = self.visit.seen_s + now.elapsed_s
+        self.book.holds(
+            Law.UNKNOWN_SHOWN,
+            copies or seen_s >= stage.dwell_s - 0.01,
+            f"{release.id} passed after {seen_s:.1f} of {stage.dwell_s:.0f} s in which it was seen",
+        )
+        self._split(release, stage.share)
+
+    def _split(self, release: Release, share: int) -> None:
+        assert self.visit is not None
+        by, before = self.book.site.callers.by, self.visit.before
+        since = {one: counts[0] - before.get(one, 0) for one, counts in by.items()}
+        total, green = sum(since.values()), since.get(release.green, 0)
+        part = self.book.site.callers.matching if release.plan.match.conditions and share < FULL else 1.0
+        least = SPLIT_LEAST * part * share / FULL * total
+        self.book.holds(
+            Law.SPLIT_AGREES, green >= least - 2, f"{release.id} passed with {green} of {total} answers by green"
+        )
+
+    def _stays(self, before: Memory, after: Memory, facts: Facts, now: Now) -> None:
+        release = after.release
+        if release is None or release.phase not in ON_STAGE:
+            if release is None or release.phase is not Phase.FROZEN:
+                self.visit = None
+            return
+        key = (release.id, release.stage)
+        if self.visit is None or self.visit.key != key:
+            by = self.book.site.callers.by
+            self.visit = Visit(key, before={one: counts[0] for one, counts in by.items()})
+            return
+        routes = facts.routes.value.confirmed if isinstance(facts.routes, Known) else None
+        in_force = routes is not None and after.goal is not None and routes.routes == after.goal.routes
+        if in_force and _fresh(facts.samples, now) and before.release is not None:
+            self.visit.seen_s += now.elapsed_s
+
+    def _harmed(self, after: Memory, facts: Facts, now: Now) -> None:
+        """Green fails before everybody's eyes, and blue could serve."""
+        release, site = after.release, self.book.site
+        if release is None or release.blue is None or release.phase not in SERVED:
+            self.harmed = None
+            return
+        stage = release.plan.stages[release.stage]
+        seen = (
+            stage.guard is not None
+            and share_of(after.goal, release.green) > 0
+            and site.characters[release.green].error_share >= HARM_SHARE
+            and _fresh(facts.samples, now)
+            and _fresh(facts.replicas, now)
+            and isinstance(facts.routes, Known)
+            and site.machine.ready(release.blue) >= 1
+            and not any(proxy.lying or not proxy.alive for proxy in site.proxies.all)
+            and facts.samples.value.complete
+            if isinstance(facts.samples, Known)
+            else False
+        )
+        answers = site.callers.by.get(release.green, [0, 0])[0]
+        if not seen:
+            self.harmed = None
+            return
+        ticks, before = self.harmed or (0, answers)
+        self.harmed = (ticks + 1, before)
+        late = ticks >= HARM_TICKS and answers - before >= HARM_ANSWERS
+        self.book.holds(
+            Law.HARM_TURNS_BACK, not late, f"{release.id} failed for {ticks} ticks and is {release.phase}"
+        )
+
+
+def _fresh(fact: Known[object] | Unknown, now: Now) -> bool:
+    return isinstance(fact, Known) and now.wall - fact.taken_at <= FRESH_S

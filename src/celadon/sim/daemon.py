@@ -45,7 +45,7 @@ class Daemon:
     """One machine's celadon. period_s: between two ticks when nothing moves.
 
     told: hears what becomes durable. began: of every effect, before it is begun. looked: hears the outcome of every tick,
-    failed what stopped one. restarted: what a new daemon reads. dies_at: the point at which it dies; None: it lives on.
+    failed what stopped one, ticked every one. restarted: what a new daemon reads. dies_at: the point at which it dies; None: it lives on.
     """
 
     site: Site
@@ -55,6 +55,7 @@ class Daemon:
     looked: Callable[[Memory, View, Now], None]
     failed: Callable[[Exception], None]
     restarted: Callable[[Memory], None]
+    ticked: Callable[[], None] = lambda: None
     period_s: float = 2.0
     dies_at: int | None = None
     points: int = 0
@@ -163,6 +164,7 @@ class Daemon:
             moved = False
             self.failed(bug)
         self._next(SOON_S if moved else self.period_s)
+        self.ticked()
 
     def _look(self) -> bool:
         clock, service = self.site.clock, self.service

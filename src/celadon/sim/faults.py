@@ -51,10 +51,10 @@ Undo = Callable[[], None]
 
 @dataclass(slots=True)
 class Trouble:
-    """Everything that is wrong in a world now. lasting: until when, and how it ends."""
+    """Everything that is wrong in a world now. lasting: how each of them ends."""
 
     world: World
-    lasting: list[tuple[float, Fault, Undo]] = field(default_factory=list)
+    lasting: list[Undo] = field(default_factory=list)
     begun: list[tuple[Fault, str]] = field(default_factory=list)
 
     def begin(self, fault: Fault) -> None:
@@ -69,19 +69,18 @@ class Trouble:
                 self.begin(one)
         elif undo is not None:
             lasts_s = world.kernel.random.uniform(*LASTS_S.get(fault, (4.0, 25.0)))
-            self.lasting.append((world.kernel.at + lasts_s, fault, undo))
+            self.lasting.append(undo)
+            world.kernel.after(lasts_s, lambda: self._over(undo))
 
-    def pass_by(self) -> None:
-        """What has lasted long enough ends."""
-        at = self.world.kernel.at
-        for entry in [entry for entry in self.lasting if entry[0] <= at]:
-            self.lasting.remove(entry)
-            entry[2]()
+    def _over(self, undo: Undo) -> None:
+        if undo in self.lasting:
+            self.lasting.remove(undo)
+            undo()
 
     def heal(self) -> None:
         """Everything ends."""
-        for entry in self.lasting:
-            entry[2]()
+        for undo in self.lasting:
+            undo()
         self.lasting.clear()
         for one in list(self.world.site.machine.there.values()):
             self.world.site.machine.wake(one)

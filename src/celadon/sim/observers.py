@@ -144,7 +144,7 @@ class SimLabels:
     def samples(self, service: ServiceKey, since: Cursor, interest: Interest) -> Known[Samples] | Unknown:
         """What came after a position."""
         assert interest in self._followed, "labels for a release that nobody said is of interest"
-        fresh = self._labels.arrived[int(dict(since).get("labels", "0")) :]
+        fresh = self._labels.arrived[self._from(since, interest) :]
         told = Samples(
             cursor_from=since,
             cursor_to=(("labels", str(len(self._labels.arrived))),),
@@ -153,6 +153,16 @@ class SimLabels:
             pairs=tuple(one for one in fresh if isinstance(one, Pairs)),
         )
         return Known(value=told, taken_at=self._clock.wall())
+
+    def _from(self, since: Cursor, interest: Interest) -> int:
+        """A position; the first one is where answers to the release of interest begin."""
+        if since:
+            return int(since[0][1])
+        arrived = self._labels.arrived
+        place = len(arrived)
+        while place and arrived[place - 1].at_s >= int(interest.began_at):
+            place -= 1
+        return place
 
     def heard(self, service: ServiceKey) -> Heard | None:
         """What became of feedback."""

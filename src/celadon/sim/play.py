@@ -3,8 +3,8 @@
 import hashlib
 from dataclasses import dataclass, field
 
-from celadon.control.view import View
 from celadon.domain.command import Abort, Deploy, Pause, Promote, Remove, Resume, Rollback
+from celadon.domain.memory import Memory
 from celadon.domain.release import Phase, Release
 from celadon.sim.faults import Fault, Trouble
 from celadon.sim.laws.names import Violation
@@ -62,13 +62,13 @@ class Play:
     waited: int = 0
     told: list[str] = field(default_factory=list)
 
-    def looked(self, view: View) -> None:
-        """After every tick: what people ask for, and what goes wrong."""
-        self.people(view)
+    def ticked(self) -> None:
+        """After every tick, whatever came of it: what people ask for, and what goes wrong."""
+        memory = self.world.memory
+        self.people(memory)
         if self.healing:
             return
-        self.trouble.pass_by()
-        release = view.memory.release
+        release = memory.release
         moment = release.phase.value if release is not None else "rest"
         for aim in [aim for aim in self.aims if aim[1] == moment][:1]:
             self.aims.remove(aim)
@@ -78,9 +78,9 @@ class Play:
             self.next_fault = at + self.world.kernel.random.expovariate(1 / 25.0)
             self.trouble.begin(self.world.kernel.random.choice(self.kinds))
 
-    def people(self, view: View) -> None:
+    def people(self, memory: Memory) -> None:
         """They deploy when nothing moves, and decide when they are waited for."""
-        memory, random = view.memory, self.world.kernel.random
+        random = self.world.kernel.random
         release = memory.release
         if release is not None:
             self.waited += 1
@@ -169,7 +169,7 @@ def play(seed: int, transcript: list[str] | None = None) -> Outcome:
     world.site.callers.labelled = random.choice((0.0, 0.1))
     made = Play(world, Trouble(world), aims, kinds, policies)
     made.next_fault = random.uniform(10.0, 60.0)
-    world.watchers.append(made.looked)
+    world.daemon.ticked = made.ticked
     made.deploy("all at once")
     world.run(CHAOS_TICKS)
     heal(made)

@@ -1,11 +1,10 @@
 """One world: a site, the daemon on it, and the laws that watch both."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from celadon.control.reconcile import reconcile
 from celadon.control.view import View
-from celadon.domain.command import Command
+from celadon.domain.command import Command, Remove
 from celadon.domain.facts import Now
 from celadon.domain.goal import Wanted
 from celadon.domain.launch import Launch
@@ -36,7 +35,6 @@ class World:
     laws: Laws = field(init=False)
     daemon: Daemon = field(init=False)
     ended: list[str] = field(default_factory=list)
-    watchers: list[Callable[[View], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.kernel = Kernel(self.seed)
@@ -85,7 +83,11 @@ class World:
         return self.site.characters.setdefault(revision, Character())
 
     def ask(self, command: Command) -> bool:
-        """What a door does; whether it was acknowledged."""
+        """What a door does; whether it was acknowledged. Of a service that is being removed nothing can be asked."""
+        memory = self.daemon.memory
+        leaves = memory.removing and not memory.removed
+        if leaves or any(isinstance(asked.command, Remove) for asked in memory.commands):
+            return False
         asked = self.daemon.ask(command)
         self.tell(f"asked: {type(command).__name__.lower()}{'' if asked else ', and nobody answered'}")
         return asked is not None
@@ -125,8 +127,6 @@ class World:
 
     def _looked(self, before: Memory, view: View, now: Now) -> None:
         self.laws.looked(before, view, now)
-        for watcher in self.watchers:
-            watcher(view)
 
     def _starting(self, launch: Launch, old: Replica | None) -> None:
         self.laws.effects.starting(launch, old)

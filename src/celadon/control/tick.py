@@ -34,10 +34,29 @@ class Draft:
     checkpoint_at: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What one pass came to. recorded: whether it is in the journal, and not as it was before."""
+
+    draft: Draft
+    view: View
+    recorded: bool
+
+
 def tick(
     service: ServiceKey, journal: Journal, effects: Effects, draft: Draft | None, now: Now
 ) -> tuple[Draft, View]:
-    """Observe, judge, decide, place, record, apply."""
+    """One pass over one service on its own: decide, then begin. The loop does the first for many before the second."""
+    with journal.together():
+        decided = decision(service, journal, effects, draft, now)
+    begin(service, effects, decided)
+    return decided.draft, decided.view
+
+
+def decision(
+    service: ServiceKey, journal: Journal, effects: Effects, draft: Draft | None, now: Now
+) -> Decided:
+    """Observe, judge, decide, place, record."""
     journalled = journal.read(service)
     memory = carry(journalled, draft)
     facts = observe(effects, memory, now)
@@ -55,10 +74,18 @@ def tick(
         after, at = journal.record(journalled, after, why, now.wall, choice.steps), now.wall
     elif after != journalled and now.wall >= at + pause_s(after, now):
         after, at = journal.record(journalled, after, checkpoint(after), now.wall), now.wall
-    for action in reconcile(service, after, facts):
-        effects.begin(service, action, after, facts)
     view = View(memory=after, facts=facts, judged=judged, because=why, at=now.wall)
-    return Draft(memory=after, checkpoint_at=at), view
+    return Decided(
+        draft=Draft(memory=after, checkpoint_at=at), view=view, recorded=after.seq != journalled.seq
+    )
+
+
+def begin(service: ServiceKey, effects: Effects, decided: Decided) -> None:
+    """Begin what the facts still lack of the recorded goal, once the record is durable."""
+    memory, facts = decided.view.memory, decided.view.facts
+    assert facts is not None, "a decision has looked"
+    for action in reconcile(service, memory, facts):
+        effects.begin(service, action, memory, facts)
 
 
 def carry(journalled: Memory, draft: Draft | None) -> Memory:

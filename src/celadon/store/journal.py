@@ -28,6 +28,10 @@ from celadon.store.sqlite import faults, open_file, transaction
 SEQ_MAX = 2**63 - 1
 
 
+_Row = tuple[str, str, int, bytes, str]
+"""namespace, service, seq, record, hash."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Head:
     """A service as far as it is read: its memory, and where its chain ends."""
@@ -40,7 +44,7 @@ class _Head:
 class _Batch:
     """What is written by one commit: rows in order, and the heads that they lead to."""
 
-    rows: list[tuple[str, str, int, bytes, str]] = field(default_factory=list)
+    rows: list[_Row] = field(default_factory=list)
     heads: dict[ServiceKey, _Head] = field(default_factory=dict)
 
     def add(self, head: _Head, data: bytes) -> None:
@@ -168,17 +172,19 @@ class SqliteJournal:
         return after
 
     def _write(self, batch: _Batch) -> None:
-        if not batch.rows:
-            return
+        if batch.rows:
+            self._insert(batch.rows)
+            self._heads.update(batch.heads)
+
+    def _insert(self, rows: Sequence[_Row]) -> None:
         with transaction(self._database, self.path):
             try:
-                self._database.executemany("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", batch.rows)
+                self._database.executemany("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", rows)
             except sqlite3.IntegrityError as error:
                 # Whose record it was shows at its next append, where its end is looked at first.
-                named = ", ".join(str(service) for service in batch.heads)
+                named = ", ".join(dict.fromkeys(f"{namespace}/{name}" for namespace, name, *_ in rows))
                 what = f"a record of {named} is already there: something else writes {self.path}"
                 raise LastingFault(what, "stop all daemons of this home and start one") from error
-        self._heads.update(batch.heads)
 
     def _head(self, service: ServiceKey) -> _Head:
         if service in self._held:

@@ -17,7 +17,7 @@ from celadon.control.ports import Journal
 from celadon.control.tick import Decided, Draft, begin, decision
 from celadon.control.view import View
 from celadon.domain.command import Asked, Command
-from celadon.domain.facts import Now
+from celadon.domain.facts import Known, Now, Unknown
 from celadon.domain.memory import Memory
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import Fault
@@ -57,6 +57,7 @@ class Loop:
         self.drafts: dict[ServiceKey, Draft] = {}
         self._epoch = 0
         self._woken: dict[ServiceKey, None] = {}
+        self._changed: dict[ServiceKey, None] = {}
         self._ticked: OrderedDict[ServiceKey, Moment | None] = OrderedDict()
         """Services that tick, the one that was ticked longest ago first: its period passes first, too."""
 
@@ -111,12 +112,11 @@ class Loop:
 
     def turn(self, wall: float, monotonic: float) -> tuple[ServiceKey, ...]:
         """One sweep: decide for those who are due, commit, begin. Returns the services whose view changed."""
-        due = self._due(monotonic)
-        before = {service: self.views[service] for service in due}
+        self._changed.clear()
         moment = Moment(wall=wall, monotonic=monotonic)
-        for service, decided in self._decided(due, moment).items():
+        for service, decided in self._decided(self._due(monotonic), moment).items():
             self._begin(service, decided, wall)
-        return tuple(service for service, view in before.items() if changed(view, self.views[service]))
+        return tuple(self._changed)
 
     def _due(self, monotonic: float) -> tuple[ServiceKey, ...]:
         """Those who were woken, and those whose period has passed; each once."""
@@ -137,7 +137,11 @@ class Loop:
             with self.journal.together():
                 for service in due:
                     decided = self._decide(service, moment)
-                    if decided is not None:
+                    if decided is None:
+                        continue
+                    if decided.rests:
+                        self.views[service] = decided.view
+                    else:
                         found[service] = decided
         except Fault as fault:
             # Nothing was written, so what had to be written is not decided. Who only keeps what is there goes on.
@@ -169,7 +173,8 @@ class Loop:
         except Exception as bug:  # noqa: BLE001 -- as above
             self._stand_still(service, _told(bug), wall)
             return
-        self.drafts[service], self.views[service] = decided.draft, decided.view
+        self.drafts[service] = decided.draft
+        self._show(service, decided.view)
         if decided.view.memory.seq != before.seq:
             self.wake(service)
 
@@ -192,8 +197,15 @@ class Loop:
         self.wake(service)
 
     def _stand_still(self, service: ServiceKey, fault: str, wall: float) -> None:
-        """Show why a service does not move."""
-        self.views[service] = replace(self.views[service], fault=fault, at=wall)
+        """Show why a service does not move; its next tick looks at everything."""
+        if service in self.drafts:
+            self.drafts[service] = replace(self.drafts[service], rest=None)
+        self._show(service, replace(self.views[service], fault=fault, at=wall))
+
+    def _show(self, service: ServiceKey, view: View) -> None:
+        if changed(self.views[service], view):
+            self._changed[service] = None
+        self.views[service] = view
 
 
 def _told(bug: Exception) -> str:
@@ -212,11 +224,16 @@ def changed(before: View, now: View) -> bool:
 
 
 def _shown(view: View) -> tuple[object, ...]:
+    """What people look at, without the times at which it was seen."""
     facts = view.facts
     return (
         view.memory.evidence,
         view.because,
         view.fault,
-        facts.replicas if facts else None,
-        facts.routes if facts else None,
+        _seen(facts.replicas) if facts else None,
+        _seen(facts.routes) if facts else None,
     )
+
+
+def _seen(fact: Known[object] | Unknown) -> object:
+    return fact.value if isinstance(fact, Known) else fact

@@ -7,6 +7,7 @@ before: when the record that follows the COUNTth is about to be written, so that
 as far as it could, and nothing says so. Records of a daemon that takes over do not count.
 """
 
+import json
 import os
 import signal
 import sys
@@ -29,16 +30,16 @@ class MortalJournal(SqliteJournal):
 
     written = 0
 
-    def _commit(self, head, kind, body, at, epoch):
-        counts = head.memory.service.name == SERVICE and kind is not Kind.LEADER
+    def _insert(self, rows):
+        counts = sum(
+            name == SERVICE and json.loads(data)["kind"] != Kind.LEADER for _, name, _, data, _ in rows
+        )
         if counts and WHEN == "before" and self.written == COUNT:
             die()
-        done = super()._commit(head, kind, body, at, epoch)
-        if counts:
-            self.written += 1
-        if counts and WHEN == "after" and self.written == COUNT:
+        super()._insert(rows)
+        self.written += counts
+        if counts and WHEN == "after" and self.written >= COUNT:
             die()
-        return done
 
 
 wire.SqliteJournal = MortalJournal

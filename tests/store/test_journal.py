@@ -387,3 +387,59 @@ def test_steps_that_a_tick_took_are_kept_for_people(journal):
     tell(journal)
     told = [record.body["steps"] for record in journal.records(FRAUD) if "steps" in record.body]
     assert [[decode(Taken, step) for step in steps] for steps in told] == [list(STEPS)]
+
+
+def test_what_is_appended_together_is_there_as_a_whole_or_not_at_all(journal):
+    journal.ask(FRAUD, COMMANDS[0], NOW)
+    before = journal.read(FRAUD)
+    with journal.together():
+        moving = journal.record(before, *steady(before, release=release(1, Phase.MOVING)), NOW)
+        assert journal.read(FRAUD) == moving, "what is read inside sees what was appended"
+        journal.lead(RANKER, 7, NOW)
+        assert reread(journal) == before, "nobody else does yet"
+    assert reread(journal) == journal.read(FRAUD) == moving
+    assert journal.read(RANKER).epoch == 7
+
+    def broken_off():
+        with journal.together():
+            journal.record(moving, *steady(moving, release=None), NOW)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        broken_off()
+    assert reread(journal) == journal.read(FRAUD) == moving
+
+
+def test_a_batch_that_finds_no_space_leaves_everything_as_it_was(journal):
+    journal.ask(FRAUD, COMMANDS[0], NOW)
+    journal.ask(RANKER, COMMANDS[0], NOW)
+    before = {key: journal.read(key) for key in (FRAUD, RANKER)}
+    pages = journal._database.execute("PRAGMA page_count").fetchone()[0]
+    journal._database.execute(f"PRAGMA max_page_count = {pages}")
+
+    def record_on():
+        with journal.together():
+            for number in range(50):
+                memory = journal.read(FRAUD)
+                journal.record(memory, *steady(memory, release=release(number + 1, Phase.MOVING)), NOW)
+            journal.lead(RANKER, 9, NOW)
+
+    with pytest.raises(TransientFault, match="no space is left"):
+        record_on()
+    assert {key: journal.read(key) for key in before} == before
+    journal._database.execute(f"PRAGMA max_page_count = {pages + 100}")
+    assert journal.lead(RANKER, 9, NOW).seq == before[RANKER].seq + 1
+
+
+def test_what_one_service_is_refused_leaves_the_others_in_the_batch(journal):
+    led = journal.lead(FRAUD, 5, NOW)
+    journal.record(led, *steady(led, goal=goal(GREEN)), NOW)
+    rewrite(journal, "DELETE FROM journal WHERE seq > 1")
+    with journal.together():
+        memory = journal.read(FRAUD)
+        with pytest.raises(TransientFault, match="restored"):
+            journal.record(memory, *steady(memory, goal=goal(BLUE)), NOW)
+        journal.lead(RANKER, 5, NOW)
+    assert reread(journal) == journal.read(FRAUD)
+    assert journal.read(FRAUD).epoch > led.epoch
+    assert journal.read(RANKER).epoch == 5

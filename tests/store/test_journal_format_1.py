@@ -113,7 +113,7 @@ def test_it_can_be_imported_into_a_journal_and_read_there(tmp_path):
     link = Link()
     for data in lines():
         _, link = follow(link, FRAUD, data)
-        journal._insert(FRAUD, link, data)
+        journal._insert([(FRAUD.namespace, FRAUD.name, link.seq, data, link.hash)])
     assert encode(journal.read(FRAUD)) == encode(fold_all(Memory(service=FRAUD), followed(lines())))
     journal.close()
 

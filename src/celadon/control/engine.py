@@ -1,35 +1,20 @@
-"""The loop over all services: ticks on a period and on wake-ups, and the one place that reads the clock."""
+"""What runs the loop: it reads the clocks, waits until a service is due, and answers those who ask."""
 
 import asyncio
-import sys
 import time
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 from celadon.control.apply import Effects
+from celadon.control.loop import Loop
 from celadon.control.ports import Journal
-from celadon.control.tick import Draft, tick
 from celadon.control.view import View
 from celadon.domain.command import Asked, Command, Deploy
-from celadon.domain.facts import Now
 from celadon.domain.memory import Memory
 from celadon.domain.names import Digest, ServiceKey
-from celadon.domain.problem import Fault, Problem, ProblemsError
-from celadon.domain.reason import Code, because
+from celadon.domain.problem import Problem, ProblemsError
 from celadon.domain.record import Record
 from celadon.domain.spec import RouteSpec, SecretEnv, SecretFile
-
-PERIOD_S = 0.5
-"""How long the loop lies still when nothing wakes it."""
-
-DWELL_MAX_S = 2.0
-"""A tick that comes later than this adds no more than this to a dwell: nobody watched in between."""
-
-
-JUMP_S = 2.0
-"""The wall clock may drift from the monotonic one by less than this between two ticks without being said."""
 
 
 class Engine:
@@ -38,37 +23,25 @@ class Engine:
     def __init__(self, journal: Journal, effects: Effects) -> None:
         self.journal = journal
         self.effects = effects
-        self._views: dict[ServiceKey, View] = {}
-        self._drafts: dict[ServiceKey, Draft] = {}
-        self._wakes: dict[ServiceKey, asyncio.Event] = {}
-        self._loops: dict[ServiceKey, asyncio.Task[None]] = {}
+        self._loop = Loop(journal, effects)
+        self._woken = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
         self._version = 0
         self._changed = asyncio.Condition()
         self._closing = False
-        self._epoch = 0
 
     def start(self, epoch: int) -> None:
         """Take the lead over every service the journal knows, then begin to tick."""
-        self._epoch = epoch
-        for service in self.journal.services():
-            try:
-                memory = self.journal.read(service)
-                if not memory.removed:
-                    memory = self.journal.lead(service, epoch, time.time())
-            except Fault as fault:
-                self._views[service] = _still(Memory(service=service), str(fault))
-                continue
-            self._begin(service, memory)
+        self._loop.lead(epoch, time.time())
+        self._running = asyncio.get_running_loop().create_task(self._run(), name="loop")
+        self._running.add_done_callback(_ended)
 
     async def close(self) -> None:
         """Stop ticking. Replicas and the proxy go on."""
         self._closing = True
-        loops = list(self._loops.values())
-        for loop in loops:
-            loop.cancel()
-        for loop in loops:
-            with suppress(asyncio.CancelledError):
-                await loop
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
         await self._announce()
 
     @property
@@ -78,11 +51,11 @@ class Engine:
 
     def services(self) -> tuple[ServiceKey, ...]:
         """Services that are there, removed ones not counted."""
-        return tuple(sorted(key for key, view in self._views.items() if not view.memory.removed))
+        return tuple(sorted(key for key, view in self._loop.views.items() if not view.memory.removed))
 
     def view(self, service: ServiceKey) -> View:
         """How the service looked at its last tick."""
-        view = self._views.get(service)
+        view = self._loop.views.get(service)
         if view is None:
             known = ", ".join(str(key) for key in self.services()) or "none yet"
             problem = Problem(
@@ -108,12 +81,8 @@ class Engine:
 
     def ask(self, service: ServiceKey, command: Command) -> Asked:
         """Journal a command and wake the loop. It survives a crash from the moment this returns."""
-        if service not in self._loops and self.journal.read(service).removed:
-            self.journal.lead(service, self._epoch, time.time())
-        asked = self.journal.ask(service, command, time.time())
-        if service not in self._loops:
-            self._begin(service, self.journal.read(service))
-        self.wake(service)
+        asked = self._loop.ask(service, command, time.time())
+        self._woken.set()
         return asked
 
     def records(self, service: ServiceKey) -> Sequence[Record]:
@@ -126,9 +95,8 @@ class Engine:
 
     def wake(self, service: ServiceKey) -> None:
         """Tick this service now: something changed."""
-        event = self._wakes.get(service)
-        if event is not None:
-            event.set()
+        self._loop.wake(service)
+        self._woken.set()
 
     @property
     def version(self) -> int:
@@ -141,56 +109,29 @@ class Engine:
             await self._changed.wait_for(lambda: self._version > since or self._closing)
             return self._version
 
-    def _begin(self, service: ServiceKey, memory: Memory) -> None:
-        self._wakes[service] = asyncio.Event()
-        self._views[service] = _still(memory, "")
-        loop = asyncio.get_running_loop()
-        self._loops[service] = loop.create_task(self._run(service), name=f"loop {service}")
-
-    async def _run(self, service: ServiceKey) -> None:
-        last, last_wall = time.monotonic(), time.time()
+    async def _run(self) -> None:
         while True:
-            now, wall = time.monotonic(), time.time()
-            jumped_s = (wall - last_wall) - (now - last)
-            jumped_s = jumped_s if abs(jumped_s) >= JUMP_S else 0.0
-            elapsed_s, last, last_wall = min(now - last, DWELL_MAX_S), now, wall
-            await self._tick(service, Now(wall=wall, elapsed_s=elapsed_s, jumped_s=jumped_s))
+            self._woken.clear()
+            if self._loop.turn(time.time(), time.monotonic()):
+                await self._announce()
+            now = time.monotonic()
+            pause_s = self._loop.next_due(now) - now
+            if pause_s <= 0:
+                await asyncio.sleep(0)
+                continue
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wakes[service].wait(), PERIOD_S)
-            self._wakes[service].clear()
-
-    async def _tick(self, service: ServiceKey, now: Now) -> None:
-        """One tick. A fault holds this service and leaves traffic as it is; the next tick tries again."""
-        before = self._views[service]
-        try:
-            draft, view = tick(service, self.journal, self.effects, self._drafts.get(service), now)
-        except Fault as fault:
-            await self._stand_still(service, str(fault))
-            return
-        except Exception as bug:  # noqa: BLE001 -- our bug stops this tick and no other; traffic stays as it is
-            traceback.print_exc(file=sys.stderr)
-            await self._stand_still(service, f"this is a bug in celadon: {type(bug).__name__}: {bug}")
-            return
-        self._drafts[service], self._views[service] = draft, view
-        if view.memory.removed and not before.memory.removed:
-            self.effects.platform.remove(service)
-        moved = view.memory.seq != before.memory.seq
-        if moved:
-            self.wake(service)
-        if moved or _shown(view) != _shown(before):
-            await self._announce()
-
-    async def _stand_still(self, service: ServiceKey, fault: str) -> None:
-        """Show why the loop of a service does not move; announced once, not at every try."""
-        view = self._views[service]
-        self._views[service] = replace(view, fault=fault, at=time.time())
-        if view.fault != fault:
-            await self._announce()
+                await asyncio.wait_for(self._woken.wait(), pause_s)
 
     async def _announce(self) -> None:
         async with self._changed:
             self._version += 1
             self._changed.notify_all()
+
+
+def _ended(running: asyncio.Task[None]) -> None:
+    """A loop that broke is told to whoever watches the event loop: nothing is decided any more."""
+    if not running.cancelled() and (bug := running.exception()) is not None:
+        running.get_loop().call_exception_handler({"message": "the loop of celadon broke", "exception": bug})
 
 
 def digests(memory: Memory) -> Iterator[Digest]:
@@ -203,20 +144,3 @@ def digests(memory: Memory) -> Iterator[Digest]:
     for one in (*settings, *(deploy.settings for deploy in deploys)):
         if one is not None and one.golden is not None:
             yield Digest(one.golden)
-
-
-def _still(memory: Memory, fault: str) -> View:
-    steady = because(Code.STEADY)
-    return View(memory=memory, facts=None, judged=None, because=steady, at=time.time(), fault=fault)
-
-
-def _shown(view: View) -> tuple[object, ...]:
-    """What a person would see change."""
-    facts = view.facts
-    return (
-        view.memory.evidence,
-        view.because,
-        view.fault,
-        facts.replicas if facts else None,
-        facts.routes if facts else None,
-    )

@@ -7,6 +7,7 @@ is under way or done changes nothing.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -79,8 +80,12 @@ class Labels(Protocol):
 
 
 class Journal(Protocol):
-    """Remembers. Appending is create-only on (service, seq) and durable when it returns."""
+    """Remembers. Appending is create-only on (service, seq) and durable when it returns.
 
+    Inside `together` it is durable when that ends, all of it or, with a Fault, none; what is read sees it at once.
+    """
+
+    def together(self) -> AbstractContextManager[None]: ...
     def services(self) -> tuple[ServiceKey, ...]: ...
     def read(self, service: ServiceKey) -> Memory: ...
     def ask(self, service: ServiceKey, command: Command, at: float) -> Asked: ...

@@ -7,6 +7,7 @@ from celadon.control.apply import Effects
 from celadon.control.look import look, look_late, observe, only_judged
 from celadon.control.ports import Journal
 from celadon.control.reconcile import reconcile
+from celadon.control.rest import Rest, at_rest, goes_on, rest
 from celadon.control.view import View
 from celadon.domain.facts import Now
 from celadon.domain.memory import Memory
@@ -28,19 +29,42 @@ CHECKPOINT_MAX_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What the last tick knew beyond the journal: evidence and dwell since the last checkpoint."""
+    """What the last tick knew beyond the journal: evidence and dwell since the last checkpoint, or that it rests."""
 
     memory: Memory
     checkpoint_at: float
+    rest: Rest | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What one pass came to. recorded: whether it is in the journal, and not as it was before; rests: see `rest`."""
+
+    draft: Draft
+    view: View
+    recorded: bool
+    rests: bool = False
 
 
 def tick(
     service: ServiceKey, journal: Journal, effects: Effects, draft: Draft | None, now: Now
 ) -> tuple[Draft, View]:
-    """Observe, judge, decide, place, record, apply."""
+    """One pass over one service on its own: decide, then begin. The loop does the first for many before the second."""
+    with journal.together():
+        decided = decision(service, journal, effects, draft, now)
+    begin(service, effects, decided)
+    return decided.draft, decided.view
+
+
+def decision(
+    service: ServiceKey, journal: Journal, effects: Effects, draft: Draft | None, now: Now
+) -> Decided:
+    """Observe, judge, decide, place, record."""
     journalled = journal.read(service)
     memory = carry(journalled, draft)
     facts = observe(effects, memory, now)
+    if draft is not None and draft.rest is not None and goes_on(draft.rest, journalled, facts, now):
+        return Decided(draft=draft, view=at_rest(draft.rest, facts, now), recorded=False, rests=True)
     evidence, judged = look(memory, facts)
     probation, late = look_late(memory, facts)
     memory = replace(memory, evidence=evidence, probation=probation)
@@ -55,10 +79,19 @@ def tick(
         after, at = journal.record(journalled, after, why, now.wall, choice.steps), now.wall
     elif after != journalled and now.wall >= at + pause_s(after, now):
         after, at = journal.record(journalled, after, checkpoint(after), now.wall), now.wall
-    for action in reconcile(service, after, facts):
-        effects.begin(service, action, after, facts)
     view = View(memory=after, facts=facts, judged=judged, because=why, at=now.wall)
-    return Draft(memory=after, checkpoint_at=at), view
+    draft = Draft(memory=after, checkpoint_at=at, rest=rest(journalled, view, choice.wake))
+    return Decided(draft=draft, view=view, recorded=after.seq != journalled.seq)
+
+
+def begin(service: ServiceKey, effects: Effects, decided: Decided) -> None:
+    """Begin what the facts still lack of the recorded goal, once the record is durable."""
+    memory, facts = decided.view.memory, decided.view.facts
+    assert facts is not None, "a decision has looked"
+    if decided.rests:
+        return
+    for action in reconcile(service, memory, facts):
+        effects.begin(service, action, memory, facts)
 
 
 def carry(journalled: Memory, draft: Draft | None) -> Memory:

@@ -3,6 +3,7 @@
 Forward steps need fresh facts; the way back needs only blue. Missing data is never a pass and never a failure.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -44,6 +45,7 @@ class Choice:
 
     because: of the last step, or what is waited for. steps: those before the last, when one tick took several.
     handled: seqs of the commands this tick answered. routes: the split that the position asks for.
+    wake: wall time from which time alone may lead to another decision on the same facts.
     """
 
     memory: Memory
@@ -51,6 +53,7 @@ class Choice:
     handled: tuple[int, ...]
     routes: tuple[Route, ...]
     steps: tuple[Taken, ...] = ()
+    wake: float = -math.inf
 
 
 def decide(
@@ -86,7 +89,16 @@ def decide(
         handled=handled,
         routes=routes(after, facts),
         steps=tuple(before_last),
+        wake=_wake(after, handled),
     )
+
+
+def _wake(memory: Memory, handled: tuple[int, ...]) -> float:
+    """At once while a release moves or is on probation, and while somebody waits for an answer."""
+    if memory.release is not None or memory.probation is not None or len(memory.commands) > len(handled):
+        return -math.inf
+    held = memory.predecessor
+    return held.since + held.hold_s if held is not None else math.inf
 
 
 def _asked(memory: Memory, seen: Seen) -> tuple[Memory, tuple[int, ...], list[Taken]]:

@@ -2,13 +2,14 @@
 
 It belongs to one thread of one daemon (the lock in `store/lock.py` sees to that). Reading a service returns a
 cached fold and touches no disk; the cache changes only after a durable commit, and only by folding what was
-committed, so that it is at all times what a restart would read.
+committed, so that it is at all times what a restart would read. Inside `together` what was appended is seen at once,
+and becomes the cache when its one commit is durable.
 """
 
 import sqlite3
-from collections.abc import Generator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,29 @@ from celadon.store.sqlite import faults, open_file, transaction
 SEQ_MAX = 2**63 - 1
 
 
+_Row = tuple[str, str, int, bytes, str]
+"""namespace, service, seq, record, hash."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Head:
     """A service as far as it is read: its memory, and where its chain ends."""
 
     memory: Memory
     link: Link
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """What is written by one commit: rows in order, and the heads that they lead to."""
+
+    rows: list[_Row] = field(default_factory=list)
+    heads: dict[ServiceKey, _Head] = field(default_factory=dict)
+
+    def add(self, head: _Head, data: bytes) -> None:
+        service, link = head.memory.service, head.link
+        self.rows.append((service.namespace, service.name, link.seq, data, link.hash))
+        self.heads[service] = head
 
 
 class SqliteJournal:
@@ -44,6 +62,7 @@ class SqliteJournal:
         self._inode = path.stat().st_ino
         self._heads: dict[ServiceKey, _Head] = {}
         self._held: dict[ServiceKey, LastingFault] = {}
+        self._batch: _Batch | None = None
 
     def close(self) -> None:
         """Let go of the file."""
@@ -69,8 +88,24 @@ class SqliteJournal:
                 found.append(record)
         return tuple(found)
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """One transaction of everything that is appended inside, of any service, durable when it ends.
+
+        Raises Fault at its end when that failed: then nothing was appended, and what is read is what was before.
+        What one service is refused inside leaves the others in.
+        """
+        assert self._batch is None, "a batch is not part of another one"
+        self._batch = batch = _Batch()
+        try:
+            yield
+        finally:
+            self._batch = None
+        self._write(batch)
+
     def ask(self, service: ServiceKey, command: Command, at: float) -> Asked:
         """Journal a command. It survives any crash from the moment this returns."""
+        assert self._batch is None, "a command that waits for others to be written is not acknowledged"
         head = self._append(service, Kind.COMMAND, {"command": encode(command, Command)}, at)
         return head.memory.commands[-1]
 
@@ -105,7 +140,7 @@ class SqliteJournal:
         self, service: ServiceKey, kind: Kind, body: dict[str, Any], at: float, epoch: int | None = None
     ) -> _Head:
         head = self._head(service)
-        self._notice_restore(service, head, at)
+        self._notice_restore(service, at)
         if epoch is None:
             # A service's first record already has an epoch above those of a journal that was lost.
             epoch = head.memory.epoch or next_epoch(0, at)
@@ -127,17 +162,28 @@ class SqliteJournal:
         # The very bytes are read and folded before they are written: nothing unreadable is ever committed.
         written, link = follow(head.link, service, data)
         memory = fold(head.memory, written)
-        self._insert(service, link, data)
-        self._heads[service] = _Head(memory=memory, link=link)
-        return self._heads[service]
+        after = _Head(memory=memory, link=link)
+        if self._batch is not None:
+            self._batch.add(after, data)
+            return after
+        alone = _Batch()
+        alone.add(after, data)
+        self._write(alone)
+        return after
 
-    def _insert(self, service: ServiceKey, link: Link, data: bytes) -> None:
-        row = (service.namespace, service.name, link.seq, data, link.hash)
+    def _write(self, batch: _Batch) -> None:
+        if batch.rows:
+            self._insert(batch.rows)
+            self._heads.update(batch.heads)
+
+    def _insert(self, rows: Sequence[_Row]) -> None:
         with transaction(self._database, self.path):
             try:
-                self._database.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", row)
+                self._database.executemany("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", rows)
             except sqlite3.IntegrityError as error:
-                what = f"record {link.seq} of service {service} is already there: something else writes {self.path}"
+                # Whose record it was shows at its next append, where its end is looked at first.
+                named = ", ".join(dict.fromkeys(f"{namespace}/{name}" for namespace, name, *_ in rows))
+                what = f"a record of {named} is already there: something else writes {self.path}"
                 raise LastingFault(what, "stop all daemons of this home and start one") from error
 
     def _head(self, service: ServiceKey) -> _Head:
@@ -145,6 +191,8 @@ class SqliteJournal:
             held = self._held[service]
             # A new one each time: an exception that is raised again and again keeps every traceback.
             raise LastingFault(held.what, held.hint)
+        if self._batch is not None and service in self._batch.heads:
+            return self._batch.heads[service]
         if service not in self._heads:
             self._heads[service] = self._read_head(service)
         return self._heads[service]
@@ -187,20 +235,22 @@ class SqliteJournal:
         )
         return self._held[service]
 
-    def _notice_restore(self, service: ServiceKey, head: _Head, at: float) -> None:
+    def _notice_restore(self, service: ServiceKey, at: float) -> None:
         """Whether the file still ends where this daemon left it.
 
         If not, it was restored: what is cached is dropped, an epoch above the lost one is taken, and a
         TransientFault lets the next tick decide on what is there now.
         """
+        if self._batch is not None and service in self._batch.heads:
+            return  # It was looked at before the first record of this batch.
         with faults(self.path):
             inode = self.path.stat().st_ino
         if inode != self._inode:
             what = f"the journal {self.path} was replaced while the daemon was running"
             raise LastingFault(what, "restart the daemon, so that it reads the new one")
-        if self._stored_link(service, SEQ_MAX) == head.link:
+        known = self._heads[service]
+        if self._stored_link(service, SEQ_MAX) == known.link:
             return
-        del self._heads[service]
-        there = self._head(service)
-        self._commit(there, Kind.LEADER, {}, at, next_epoch(max(head.memory.epoch, there.memory.epoch), at))
+        there = self._read_head(service)
+        self._commit(there, Kind.LEADER, {}, at, next_epoch(max(known.memory.epoch, there.memory.epoch), at))
         raise TransientFault(f"the journal of service {service} was restored to another state", retry_s=0.0)

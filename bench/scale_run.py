@@ -1,0 +1,263 @@
+"""One number of services on one daemon's loop, in a process of its own. Prints what it saw as JSON.
+
+    python -m bench.scale_run SERVICES RELEASED REST_S RELEASE_S
+"""
+
+import asyncio
+import gc
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench.exchanges import quantile
+from bench.process_cost import rss_mib
+from bench.scale_world import World
+from celadon.control.engine import Engine
+from celadon.control.loop import PERIOD_S
+from celadon.domain.command import Deploy
+from celadon.domain.compare import Compare
+from celadon.domain.memory import Memory
+from celadon.domain.names import Digest, RevisionId, ServiceKey
+from celadon.domain.reason import Code, because
+from celadon.domain.release import Phase
+from celadon.domain.revision import ModelRuntime, Revision
+from celadon.domain.spec import (
+    Exactly,
+    Ramp,
+    ReleasePolicy,
+    Resources,
+    Retry,
+    RetryWhen,
+    RouteSpec,
+    Serving,
+    Settings,
+    Step,
+    Watch,
+)
+from celadon.store.journal import SqliteJournal
+
+SETTLED_S = 120.0
+REPLICAS = 2
+DWELL_S = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What one run saw. cpu_ms: processor time of celadon alone for every service once, a period's worth.
+
+    lag_s: from when a service was due, or a fact of it changed, to its decision being durable.
+    """
+
+    services: int
+    released: int
+    idle_cpu_ms: float
+    cpu_ms: float
+    rss_mib: float
+    lag_s_p99: float
+    lag_s_max: float
+    ended: int
+    bytes_per_release: float
+
+
+class Watched(SqliteJournal):
+    """The journal as it ships; it notes how long after it was due each service of a sweep was decided."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.lags_s: list[float] = []
+        self.ticks = 0
+        self._due: dict[ServiceKey, float] = {}
+        self._looked: list[ServiceKey] = []
+
+    def woken(self, service: ServiceKey) -> None:
+        now = time.monotonic()
+        self._due[service] = min(now, self._due.get(service, now))
+
+    def looked(self, service: ServiceKey) -> None:
+        self._looked.append(service)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        self._looked.clear()
+        with super().together():
+            yield
+        now = time.monotonic()
+        for service in self._looked:
+            self.lags_s.append(now - self._due.get(service, now))
+            self._due[service] = now + PERIOD_S
+        self.ticks += len(self._looked)
+
+
+def revision(letter: str) -> Revision:
+    digest = letter * 64
+    return Revision(
+        id=RevisionId(letter * 12),
+        digest=digest,
+        runtime=ModelRuntime(model=Digest(f"sha256:{digest}"), serving=Serving()),
+        env=(),
+        secrets=(),
+        ready="/healthz/ready",
+        resources=Resources(),
+    )
+
+
+BLUE, GREEN = revision("b"), revision("a")
+
+
+def settings(number: int, dwell_s: float) -> Settings:
+    route = RouteSpec(port=20_000 + number, preview_port=40_000 + number, retry=Retry(when=RetryWhen.RESET))
+    policy = ReleasePolicy(
+        start_s=120,
+        prove_s=60,
+        hold_s=1.0,
+        strategy=Ramp(steps=tuple(Step(share=share, dwell_s=dwell_s) for share in (500, 2_500, 5_000))),
+        compare=Compare(),
+        watch=Watch(watch_s=dwell_s, requests_min=1, deadline_s=600),
+    )
+    return Settings(replicas=Exactly(replicas=REPLICAS), route=route, drain_s=5, release=policy)
+
+
+async def measured(services: int, released: int, rest_s: float, release_s: float, home: Path) -> Seen:
+    """Everything comes to rest, is watched at rest, and is watched while some are in release."""
+    journal = Watched(home / "journal.db")
+    keys = [ServiceKey(name=f"s{number:05}") for number in range(services)]
+    _begin_with(journal, keys)
+    world = World(journal.looked)
+    engine = Engine(journal, world.effects)
+
+    def wake(service: ServiceKey) -> None:
+        journal.woken(service)
+        engine.wake(service)
+
+    world.wake = wake
+    engine.start(1)
+    try:
+        await _until(lambda: all(_at_rest(engine, key) for key in keys))
+        idle = await _watched(world, journal, keys, rest_s)
+        before = _bytes(journal)
+        moving = keys[:released]
+        for number, key in enumerate(moving):
+            wish = settings(number, max(DWELL_S, release_s))
+            engine.ask(key, Deploy(release=f"{key.name}-2", revision=GREEN, settings=wish))
+            await asyncio.sleep(0)
+        await _until(lambda: all(_watches(engine, key) for key in moving))
+        journal.lags_s.clear()
+        busy = await _watched(world, journal, keys, release_s)
+        lags_s = [*journal.lags_s]
+        memory = rss_mib(_pid())
+        await _until(lambda: all(_ended(engine, key) for key in moving), 8 * max(DWELL_S, release_s))
+        ended = sum(engine.view(key).memory.live == GREEN.id for key in moving)
+        grown = _bytes(journal) - before
+    finally:
+        await engine.close()
+        journal.close()
+    return Seen(
+        services=services,
+        released=released,
+        idle_cpu_ms=idle,
+        cpu_ms=busy,
+        rss_mib=memory,
+        lag_s_p99=quantile(lags_s, 0.99),
+        lag_s_max=max(lags_s),
+        ended=ended,
+        bytes_per_release=grown / released,
+    )
+
+
+def _begin_with(journal: SqliteJournal, keys: list[ServiceKey]) -> None:
+    """Services that were released long ago, as one record each."""
+    with journal.together():
+        for number, key in enumerate(keys):
+            before = journal.read(key)
+            after = Memory(
+                service=key,
+                settings=settings(number, DWELL_S),
+                revisions={BLUE.id: BLUE},
+                live=BLUE.id,
+                proved={BLUE.id: ""},
+                goldens={BLUE.id: ""},
+            )
+            journal.record(before, after, because(Code.STEADY), time.time())
+
+
+async def _watched(world: World, journal: Watched, keys: list[ServiceKey], seconds: float) -> float:
+    """Milliseconds of processor time of celadon alone per period, over a while."""
+    gc.collect()
+    ticks, spent_ns, began = journal.ticks, world.spent.ns, time.monotonic()
+    cpu_ns = time.process_time_ns()
+    await asyncio.sleep(seconds)
+    cpu_ns = time.process_time_ns() - cpu_ns
+    periods = (time.monotonic() - began) / PERIOD_S
+    ours_ns = cpu_ns - (world.spent.ns - spent_ns) - (journal.ticks - ticks) * _look_ns(world, journal, keys)
+    return ours_ns / 1e6 / periods
+
+
+def _look_ns(world: World, journal: Watched, keys: list[ServiceKey]) -> float:
+    """What it takes the world to be looked at once, without what it counts apart."""
+    effects, rounds = world.effects, max(1, 2_000 // len(keys))
+    spent_ns, cpu_ns = world.spent.ns, time.process_time_ns()
+    for _ in range(rounds):
+        for key in keys:
+            effects.platform.observe(key)
+            effects.router.observe(key)
+            effects.router.samples(key, ())
+            effects.sources.observe(())
+            effects.prober.observe(key)
+            effects.labels.heard(key)
+            effects.labels.follow(key, ())
+    cpu_ns = time.process_time_ns() - cpu_ns - (world.spent.ns - spent_ns)
+    return cpu_ns / rounds / len(keys)
+
+
+def _at_rest(engine: Engine, key: ServiceKey) -> bool:
+    view = engine.view(key)
+    goal = view.memory.goal
+    return (
+        view.memory.release is None
+        and goal is not None
+        and isinstance(seen := view.facts and view.facts.routes, object)
+        and view.facts is not None
+        and getattr(getattr(seen, "value", None), "confirmed", None) is not None
+        and view.because.code is Code.STEADY
+    )
+
+
+def _watches(engine: Engine, key: ServiceKey) -> bool:
+    release = engine.view(key).memory.release
+    return release is not None and release.phase in {Phase.WATCHING, Phase.HOLDING, Phase.MOVING}
+
+
+def _ended(engine: Engine, key: ServiceKey) -> bool:
+    return engine.view(key).memory.release is None
+
+
+async def _until(done: object, limit_s: float = SETTLED_S) -> None:
+    assert callable(done)
+    until = time.monotonic() + limit_s
+    while not done():
+        if time.monotonic() > until:
+            raise TimeoutError("the services did not come to where they should")
+        await asyncio.sleep(0.25)
+
+
+def _bytes(journal: SqliteJournal) -> int:
+    row = journal._database.execute("SELECT sum(length(record) + length(hash)) FROM journal").fetchone()
+    return int(row[0])
+
+
+def _pid() -> int:
+    import os
+
+    return os.getpid()
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        count, moving = int(sys.argv[1]), int(sys.argv[2])
+        seen = asyncio.run(measured(count, moving, float(sys.argv[3]), float(sys.argv[4]), Path(folder)))
+    print(json.dumps(asdict(seen)))

@@ -1,0 +1,239 @@
+"""The loop over all services: who is due, and one sweep over them. It reads no clock, it is told the time.
+
+So the real clock and a simulated one drive the same loop. One sweep decides for every service that is due inside one
+commit of the journal, and begins effects only after it: what one service costs the disk, a thousand cost it once.
+"""
+
+import math
+import sys
+import traceback
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from celadon.control.apply import Effects
+from celadon.control.ports import Journal
+from celadon.control.tick import Decided, Draft, begin, decision
+from celadon.control.view import View
+from celadon.domain.command import Asked, Command
+from celadon.domain.facts import Known, Now, Unknown
+from celadon.domain.memory import Memory
+from celadon.domain.names import ServiceKey
+from celadon.domain.problem import Fault
+from celadon.domain.reason import Code, because
+
+PERIOD_S = 0.5
+"""How long a service lies still when nothing wakes it."""
+
+DWELL_MAX_S = 2.0
+"""A tick that comes later than this adds no more than this to a dwell: nobody watched in between."""
+
+JUMP_S = 2.0
+"""The wall clock may drift from the monotonic one by less than this between two ticks without being said."""
+
+SWEEP_MAX = 250
+"""One sweep takes no more than so many that were woken, and so many whose period has passed: none waits long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """When a service was ticked last, by both clocks."""
+
+    wall: float
+    monotonic: float
+
+
+class Loop:
+    """All services of one journal. It belongs to one thread.
+
+    views: how every service looked at its last tick. drafts: what it knew beyond the journal.
+    """
+
+    def __init__(self, journal: Journal, effects: Effects) -> None:
+        self.journal = journal
+        self.effects = effects
+        self.views: dict[ServiceKey, View] = {}
+        self.drafts: dict[ServiceKey, Draft] = {}
+        self._epoch = 0
+        self._woken: dict[ServiceKey, None] = {}
+        self._changed: dict[ServiceKey, None] = {}
+        self._ticked: OrderedDict[ServiceKey, Moment | None] = OrderedDict()
+        """Services that tick, the one that was ticked longest ago first: its period passes first, too."""
+
+    def lead(self, epoch: int, wall: float) -> None:
+        """Take the lead over every service the journal knows; one that can not be led is shown and left alone."""
+        self._epoch = epoch
+        services = self.journal.services()
+        led: dict[ServiceKey, Memory] = {}
+        try:
+            with self.journal.together():
+                for service in services:
+                    memory = self._lead(service, wall)
+                    if memory is not None:
+                        led[service] = memory
+        except Fault as fault:
+            led = {}
+            for service in services:
+                self.views.setdefault(service, _still(Memory(service=service), wall, str(fault)))
+        for service, memory in led.items():
+            self._take_up(service, memory, wall)
+
+    def _lead(self, service: ServiceKey, wall: float) -> Memory | None:
+        try:
+            memory = self.journal.read(service)
+            return memory if memory.removed else self.journal.lead(service, self._epoch, wall)
+        except Fault as fault:
+            self.views[service] = _still(Memory(service=service), wall, str(fault))
+            return None
+
+    def ask(self, service: ServiceKey, command: Command, wall: float) -> Asked:
+        """Journal a command and wake its service. It survives a crash from the moment this returns."""
+        if service not in self._ticked and self.journal.read(service).removed:
+            self.journal.lead(service, self._epoch, wall)
+        asked = self.journal.ask(service, command, wall)
+        if service not in self._ticked:
+            self._take_up(service, self.journal.read(service), wall)
+        self.wake(service)
+        return asked
+
+    def wake(self, service: ServiceKey) -> None:
+        """Tick this service at the next turn: something changed."""
+        if service in self._ticked:
+            self._woken[service] = None
+
+    def next_due(self, monotonic: float) -> float:
+        """The monotonic instant at which the next turn has something to do: now, or later, or infinity."""
+        if self._woken:
+            return monotonic
+        for last in self._ticked.values():
+            return monotonic if last is None else max(monotonic, last.monotonic + PERIOD_S)
+        return math.inf
+
+    def turn(self, wall: float, monotonic: float) -> tuple[ServiceKey, ...]:
+        """One sweep: decide for those who are due, commit, begin. Returns the services whose view changed."""
+        self._changed.clear()
+        moment = Moment(wall=wall, monotonic=monotonic)
+        for service, decided in self._decided(self._due(monotonic), moment).items():
+            self._begin(service, decided, wall)
+        return tuple(self._changed)
+
+    def _due(self, monotonic: float) -> tuple[ServiceKey, ...]:
+        """Those who were woken, and those whose period has passed; each once."""
+        due = dict.fromkeys(islice(self._woken, SWEEP_MAX))
+        for service in due:
+            del self._woken[service]
+        for service, last in islice(self._ticked.items(), SWEEP_MAX):
+            if last is not None and last.monotonic + PERIOD_S > monotonic:
+                break
+            due[service] = None
+            self._woken.pop(service, None)
+        return tuple(due)
+
+    def _decided(self, due: Iterable[ServiceKey], moment: Moment) -> dict[ServiceKey, Decided]:
+        """What was decided and, where that is new, is durable now."""
+        found: dict[ServiceKey, Decided] = {}
+        try:
+            with self.journal.together():
+                for service in due:
+                    decided = self._decide(service, moment)
+                    if decided is None:
+                        continue
+                    if decided.rests:
+                        self.views[service] = decided.view
+                    else:
+                        found[service] = decided
+        except Fault as fault:
+            # Nothing was written, so what had to be written is not decided. Who only keeps what is there goes on.
+            for service in [service for service, decided in found.items() if decided.recorded]:
+                del found[service]
+                self._stand_still(service, str(fault), moment.wall)
+        return found
+
+    def _decide(self, service: ServiceKey, moment: Moment) -> Decided | None:
+        """One decision. A fault holds this service and leaves traffic as it is; the next tick tries again."""
+        now = self._now(service, moment)
+        try:
+            return decision(service, self.journal, self.effects, self.drafts.get(service), now)
+        except Fault as fault:
+            self._stand_still(service, str(fault), moment.wall)
+        except Exception as bug:  # noqa: BLE001 -- our bug stops this service and no other; traffic stays as it is
+            self._stand_still(service, _told(bug), moment.wall)
+        return None
+
+    def _begin(self, service: ServiceKey, decided: Decided, wall: float) -> None:
+        before = self.views[service].memory
+        try:
+            begin(service, self.effects, decided)
+            if decided.view.memory.removed and not before.removed:
+                self.effects.platform.remove(service)
+        except Fault as fault:
+            self._stand_still(service, str(fault), wall)
+            return
+        except Exception as bug:  # noqa: BLE001 -- as above
+            self._stand_still(service, _told(bug), wall)
+            return
+        self.drafts[service] = decided.draft
+        self._show(service, decided.view)
+        if decided.view.memory.seq != before.seq:
+            self.wake(service)
+
+    def _now(self, service: ServiceKey, moment: Moment) -> Now:
+        """The time for one service, who was ticked when it was: between two ticks, clocks may jump."""
+        last = self._ticked[service] or moment
+        self._ticked[service] = moment
+        self._ticked.move_to_end(service)
+        elapsed_s = moment.monotonic - last.monotonic
+        jumped_s = (moment.wall - last.wall) - elapsed_s
+        return Now(
+            wall=moment.wall,
+            elapsed_s=min(elapsed_s, DWELL_MAX_S),
+            jumped_s=jumped_s if abs(jumped_s) >= JUMP_S else 0.0,
+        )
+
+    def _take_up(self, service: ServiceKey, memory: Memory, wall: float) -> None:
+        self.views[service] = _still(memory, wall)
+        self._ticked[service] = None
+        self.wake(service)
+
+    def _stand_still(self, service: ServiceKey, fault: str, wall: float) -> None:
+        """Show why a service does not move; its next tick looks at everything."""
+        if service in self.drafts:
+            self.drafts[service] = replace(self.drafts[service], rest=None)
+        self._show(service, replace(self.views[service], fault=fault, at=wall))
+
+    def _show(self, service: ServiceKey, view: View) -> None:
+        if changed(self.views[service], view):
+            self._changed[service] = None
+        self.views[service] = view
+
+
+def _told(bug: Exception) -> str:
+    traceback.print_exception(bug, file=sys.stderr)
+    return f"this is a bug in celadon: {type(bug).__name__}: {bug}"
+
+
+def _still(memory: Memory, wall: float, fault: str = "") -> View:
+    steady = because(Code.STEADY)
+    return View(memory=memory, facts=None, judged=None, because=steady, at=wall, fault=fault)
+
+
+def changed(before: View, now: View) -> bool:
+    """Whether a person would see a difference."""
+    return before.memory.seq != now.memory.seq or _shown(before) != _shown(now)
+
+
+def _shown(view: View) -> tuple[object, ...]:
+    """What people look at, without the times at which it was seen."""
+    facts = view.facts
+    return (
+        view.memory.evidence,
+        view.because,
+        view.fault,
+        _seen(facts.replicas) if facts else None,
+        _seen(facts.routes) if facts else None,
+    )
+
+
+def _seen(fact: Known[object] | Unknown) -> object:
+    return fact.value if isinstance(fact, Known) else fact

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from celadon.control import tick as ticking
 from celadon.control.apply import Effects
-from celadon.control.engine import DWELL_MAX_S, JUMP_S
+from celadon.control.loop import DWELL_MAX_S, Loop
 from celadon.control.view import View
 from celadon.domain.action import Action
 from celadon.domain.command import Asked, Command
@@ -22,6 +21,10 @@ from celadon.store.fold import next_epoch
 
 SOON_S = 0.1
 """A tick that moved something is followed by another one so soon."""
+
+
+BUG = "this is a bug in celadon"
+"""How the loop begins to tell of one."""
 
 
 class KilledError(BaseException):
@@ -53,7 +56,7 @@ class Daemon:
     told: Callable[[Appended], None]
     began: Callable[[Action], None]
     looked: Callable[[Memory, View, Now], None]
-    failed: Callable[[Exception], None]
+    failed: Callable[[str], None]
     restarted: Callable[[Memory], None]
     ticked: Callable[[], None] = lambda: None
     period_s: float = 2.0
@@ -62,11 +65,8 @@ class Daemon:
     ticks: int = 0
     deaths: int = 0
     alive: bool = False
-    fault: str = ""
-    draft: ticking.Draft | None = None
-    view: View | None = None
     journal: SimJournal = field(init=False)
-    effects: Effects = field(init=False)
+    loop: Loop = field(init=False)
     _last: tuple[float, float] = (0.0, 0.0)
     _life: int = 0
 
@@ -74,22 +74,14 @@ class Daemon:
         """Read the journal, find what runs, take the lead."""
         site = self.site
         self._life += 1
-        self.alive, self.draft, self.view = True, None, None
+        self.alive = True
         try:
             self.journal = SimJournal(site.disk, self.point, self.told)
-            self._adapters()
-            for service in self.journal.services():
-                before = self.journal.read(service)
-                self.restarted(before)
-                if not before.removed:
-                    epoch = next_epoch(0, site.clock.wall())
-                    self.journal.lead(service, epoch, site.clock.wall())
+            self.restarted(self.journal.read(self.service))
+            self.loop = Loop(self.journal, self._effects())
+            self.loop.lead(next_epoch(0, site.clock.wall()), site.clock.wall())
         except KilledError:
             self._die()
-            return
-        except Fault as fault:
-            self.fault, self.alive = str(fault), False
-            site.kernel.after(5.0, self.start)
             return
         self._last = (site.clock.monotonic(), site.clock.wall())
         self._next(SOON_S)
@@ -104,15 +96,17 @@ class Daemon:
         if not self.alive:
             return None
         try:
-            service = self.service
-            if self.journal.read(service).removed:
-                self.journal.lead(service, 0, self.site.clock.wall())
-            return self.journal.ask(service, command, self.site.clock.wall())
+            return self.loop.ask(self.service, command, self.site.clock.wall())
         except KilledError:
             self._die()
         except Fault:
             pass
         return None
+
+    @property
+    def view(self) -> View | None:
+        """How the service looked at its last tick."""
+        return self.loop.views.get(self.service) if self.alive else None
 
     @property
     def memory(self) -> Memory:
@@ -126,9 +120,9 @@ class Daemon:
             self.dies_at = None
             raise KilledError
 
-    def _adapters(self) -> None:
+    def _effects(self) -> Watched:
         site, point = self.site, self.point
-        self.effects = Watched(
+        return Watched(
             began=self.began,
             platform=SimPlatform(site.machine, site.clock, site.reach, point),
             router=SimRouter(site.kernel, site.clock, site.proxies, site.machine, site.reach, point),
@@ -154,33 +148,29 @@ class Daemon:
         self.site.callers.catch_up()
         self.ticks += 1
         try:
-            moved = self._look()
+            moved = self._turn()
         except KilledError:
             self._die()
             return
-        except Fault as fault:
-            self.fault, moved = str(fault), False
-        except Exception as bug:  # noqa: BLE001 -- the engine goes on after a bug, and a law speaks of it
-            moved = False
-            self.failed(bug)
         self._next(SOON_S if moved else self.period_s)
         self.ticked()
 
-    def _look(self) -> bool:
-        clock, service = self.site.clock, self.service
+    def _turn(self) -> bool:
+        """One turn of the loop, and what it came to."""
+        clock = self.site.clock
         now, wall = clock.monotonic(), clock.wall()
-        last, last_wall = self._last
-        jumped_s = (wall - last_wall) - (now - last)
-        self._last = (now, wall)
-        given = Now(
-            wall=wall,
-            elapsed_s=min(now - last, DWELL_MAX_S),
-            jumped_s=jumped_s if abs(jumped_s) >= JUMP_S else 0.0,
-        )
-        before = self.journal.read(service)
-        self.draft, self.view = ticking.tick(service, self.journal, self.effects, self.draft, given)
-        self.fault = ""
-        if self.view.memory.removed and not before.removed:
-            self.effects.platform.remove(service)
-        self.looked(before, self.view, given)
-        return self.view.memory.seq != before.seq
+        (last, last_wall), self._last = self._last, (now, wall)
+        before = self.journal.read(self.service)
+        self.loop.turn(wall, now)
+        view = self.loop.views.get(self.service)
+        if view is None:
+            return False
+        if view.fault:
+            if view.fault.startswith(BUG):
+                self.failed(view.fault)
+        elif view.facts is not None:
+            jumped_s = (wall - last_wall) - (now - last)
+            self.looked(
+                before, view, Now(wall=wall, elapsed_s=min(now - last, DWELL_MAX_S), jumped_s=jumped_s)
+            )
+        return view.memory.seq != before.seq

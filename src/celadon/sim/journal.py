@@ -4,8 +4,9 @@ The bytes of a record are made when the disk is read, which is after a crash, an
 frozen, so the same bytes come out, and most worlds are never read.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from celadon.domain.command import Asked, Command, Deploy, Rollback
@@ -75,6 +76,14 @@ class _Head:
     frame: Frame | None
 
 
+@dataclass(slots=True)
+class _Batch:
+    """What is appended together: frames with what is told of them, and where it leaves every service."""
+
+    frames: list[tuple[Frame, Appended]] = field(default_factory=list)
+    heads: dict[ServiceKey, _Head] = field(default_factory=dict)
+
+
 class SimJournal:
     """Fits the port of the journal; opening it reads the disk and cuts off a torn tail.
 
@@ -90,6 +99,7 @@ class SimJournal:
         self.disk, self._point, self._told = disk, point, told
         self.under_way: Frame | None = None
         self._heads: dict[ServiceKey, _Head] = {}
+        self._batch: _Batch | None = None
         self._read()
 
     def services(self) -> tuple[ServiceKey, ...]:
@@ -98,8 +108,19 @@ class SimJournal:
 
     def read(self, service: ServiceKey) -> Memory:
         """What is remembered."""
-        head = self._heads.get(service)
+        head = self._head(service)
         return head.memory if head is not None else Memory(service=service)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Everything that is appended inside is durable when it ends."""
+        assert self._batch is None, "a batch is not part of another one"
+        self._batch = batch = _Batch()
+        try:
+            yield
+        finally:
+            self._batch = None
+        self._write(batch)
 
     def records(self, service: ServiceKey) -> Sequence[Record]:
         """Its records in order, from the bytes on the disk."""
@@ -141,7 +162,7 @@ class SimJournal:
         before = said.before
         if epoch is None:
             epoch = before.epoch or next_epoch(0, said.at)
-        seq, head = before.seq + 1, self._heads.get(before.service)
+        seq, head = before.seq + 1, self._head(before.service)
 
         def made(previous: str) -> Record:
             return Record(
@@ -156,30 +177,44 @@ class SimJournal:
             )
 
         frame = Frame(head.frame if head else None, made)
-        self.under_way = frame
-        self._point()
-        self.disk.append(frame)
-        self.under_way = None
         memory = replace(said.after, seq=seq, epoch=epoch)
-        self._heads[before.service] = _Head(memory, frame)
-        self._told(replace(said, after=memory))
-        self._point()
+        batch = self._batch or _Batch()
+        batch.frames.append((frame, replace(said, after=memory)))
+        batch.heads[before.service] = _Head(memory, frame)
+        if self._batch is None:
+            self._write(batch)
         return memory
+
+    def _head(self, service: ServiceKey) -> _Head | None:
+        staged = self._batch.heads.get(service) if self._batch is not None else None
+        return staged or self._heads.get(service)
+
+    def _write(self, batch: _Batch) -> None:
+        if not batch.frames:
+            return
+        self.under_way = batch.frames[0][0]
+        self._point()
+        for frame, _ in batch.frames:
+            self.disk.append(frame)
+        self.under_way = None
+        self._heads.update(batch.heads)
+        for _, said in batch.frames:
+            self._told(said)
+        self._point()
 
     def _read(self) -> None:
         """What a restart reads: every record, checked against the chain, and folded."""
         records, size, frames = _records(self.disk)
-        links: Mapping[ServiceKey, Link] = {}
+        links: dict[ServiceKey, Link] = {}
         self.disk.cut(size)
         for record, frame in zip(records, frames, strict=True):
             service = record.service
             before = self.read(service)
             try:
-                _, link = follow(links.get(service, Link()), service, frame()[65:-1])
+                _, links[service] = follow(links.get(service, Link()), service, frame()[65:-1])
                 memory = fold(before, record)
             except (BrokenChainError, UnreadableError) as error:
                 raise LastingFault(f"record {record.seq} of {service} can not be trusted: {error}") from error
-            links = {**links, service: link}
             self._heads[service] = _Head(memory, frame)
 
 

@@ -39,9 +39,9 @@ class Laws:
         """A tick is over."""
         self.views.looked(before, view, now)
 
-    def failed(self, bug: Exception) -> None:
+    def failed(self, bug: str) -> None:
         """A tick ended with a bug of ours."""
-        self.book.breach(Law.NO_BUG, f"{type(bug).__name__}: {bug}")
+        self.book.breach(Law.NO_BUG, bug)
 
     def restarted(self, found: Memory) -> None:
         """A daemon has read the journal: nothing that was durable may be missing."""

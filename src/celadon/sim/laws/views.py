@@ -38,11 +38,14 @@ SERVED = frozenset({Phase.MOVING, Phase.WATCHING, Phase.HOLDING})
 
 @dataclass(slots=True)
 class Visit:
-    """One stay in one stage. seen_s: time with fresh samples and the route in force. before: true counts at its begin."""
+    """One stage as long as it lasts. seen_s: time with fresh samples and the route in force. before: true counts when
+    it was entered; away: it was left since, and may be entered again.
+    """
 
     key: tuple[str, int]
     seen_s: float = 0.0
     before: dict[RevisionId, int] = field(default_factory=dict)
+    away: bool = False
 
 
 @dataclass(slots=True)
@@ -161,20 +164,27 @@ class Views:
         )
 
     def _stays(self, before: Memory, after: Memory, facts: Facts, now: Now) -> None:
-        release = after.release
+        release, visit = after.release, self.visit
+        if visit is not None and _key(before.release) == visit.key and self._seen(before, facts, now):
+            visit.seen_s += now.elapsed_s
+        if release is None or (visit is not None and visit.key[0] != release.id):
+            self.visit = visit = None
         if release is None or release.phase not in ON_STAGE:
-            if release is None or release.phase is not Phase.FROZEN:
-                self.visit = None
-            return
-        key = (release.id, release.stage)
-        if self.visit is None or self.visit.key != key:
+            if visit is not None:
+                visit.away = True
+        elif visit is None or visit.away or visit.key != _key(release):
+            # After a freeze a stage goes on, and what was answered is counted anew.
+            key = (release.id, release.stage)
+            seen_s = visit.seen_s if visit is not None and visit.key == key else 0.0
             by = self.book.site.callers.by
-            self.visit = Visit(key, before={one: counts[0] for one, counts in by.items()})
-            return
-        routes = facts.routes.value.confirmed if isinstance(facts.routes, Known) else None
-        in_force = routes is not None and after.goal is not None and routes.routes == after.goal.routes
-        if in_force and _fresh(facts.samples, now) and before.release is not None:
-            self.visit.seen_s += now.elapsed_s
+            self.visit = Visit(key, seen_s, before={one: counts[0] for one, counts in by.items()})
+
+    def _seen(self, before: Memory, facts: Facts, now: Now) -> bool:
+        """Whether the time since the last tick was spent with the route in force and with counts that are fresh."""
+        if before.goal is None or not isinstance(facts.routes, Known) or not _fresh(facts.samples, now):
+            return False
+        confirmed = facts.routes.value.confirmed
+        return confirmed is not None and confirmed.routes == before.goal.routes
 
     def _harmed(self, after: Memory, facts: Facts, now: Now) -> None:
         """Green fails before everybody's eyes, and blue could serve."""
@@ -206,6 +216,11 @@ class Views:
         self.book.holds(
             Law.HARM_TURNS_BACK, not late, f"{release.id} failed for {ticks} ticks and is {release.phase}"
         )
+
+
+def _key(release: Release | None) -> tuple[str, int] | None:
+    """Which stage a release is on, while it is watched there."""
+    return (release.id, release.stage) if release is not None and release.phase in ON_STAGE else None
 
 
 def _fresh(fact: Known[object] | Unknown, now: Now) -> bool:

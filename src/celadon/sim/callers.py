@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from celadon.domain.draw import EVERY
 from celadon.domain.durations import bucket
-from celadon.domain.goal import Arm, Endpoint, Route, Wanted
+from celadon.domain.goal import Arm, Endpoint, Part, Route, Wanted
 from celadon.domain.names import Address, RevisionId
 from celadon.domain.plan import FULL
 from celadon.domain.samples import Answers, Label, Pairs
@@ -65,18 +65,22 @@ class Callers:
         for route in wanted.routes:
             here = left if route.match == EVERY else left * self.matching
             left -= here
-            kept = here
             for part in route.split:
-                share = part.share
-                if proxy.lying and route.draw is not None and part.revision == route.draw.green:
-                    continue
-                if proxy.lying and route.draw is not None and part.arm is Arm.MAIN:
-                    share = min(FULL, share + _green(route))
-                points = dict(wanted.endpoints if part.arm is Arm.MAIN else wanted.controls)
-                self._answer(route, part.revision, part.arm, points.get(part.revision, ()), here * share / FULL)
-                kept -= here * share / FULL
+                points = wanted.endpoints if part.arm is Arm.MAIN else wanted.controls
+                requests = here * part.share / FULL
+                if part.revision == proxy.starves:
+                    requests = self._starved(route, part, wanted, requests)
+                self._answer(route, part.revision, part.arm, _of(points, part.revision), requests)
             for mirror in route.mirrors if route.draw is not None else ():
                 self._copy(route, mirror.revision, here * mirror.share / FULL)
+
+    def _starved(self, route: Route, part: Part, wanted: Wanted, requests: float) -> float:
+        """Most of what a revision should get goes to another one."""
+        other = next((key for key, there in wanted.endpoints if key != part.revision and there), None)
+        if other is None:
+            return requests
+        self._answer(route, other, Arm.MAIN, _of(wanted.endpoints, other), requests * 0.8)
+        return requests * 0.2
 
     def _answer(
         self, route: Route, revision: RevisionId, arm: Arm, points: tuple[Endpoint, ...], requests: float
@@ -193,6 +197,15 @@ class Callers:
         whole = int(owed + 1e-9)
         self._owed[what] = owed - whole
         return whole
+
+
+def _of(
+    points: tuple[tuple[RevisionId, tuple[Endpoint, ...]], ...], revision: RevisionId
+) -> tuple[Endpoint, ...]:
+    for key, there in points:
+        if key == revision:
+            return there
+    return ()
 
 
 def _green(route: Route) -> int:

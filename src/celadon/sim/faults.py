@@ -190,7 +190,10 @@ def _stale(world: World, random: Random) -> Undo:
 
 def _crash(world: World, random: Random) -> None:
     daemon = world.daemon
-    if random.random() < 0.3:
+    draw = random.random()
+    if draw < 0.3:
+        if draw < 0.15:  # Right after somebody was told that a command is taken.
+            world.ask(_said(world, random))
         daemon.kill()
     else:
         daemon.dies_at = daemon.points + random.randint(1, 12)
@@ -280,12 +283,13 @@ def _race(world: World, random: Random) -> None:
 
 
 def _lying(world: World, random: Random) -> Undo:
-    proxy = random.choice(world.site.proxies.all)
-    proxy.lying = True
+    proxy, green = random.choice(world.site.proxies.all), _green(world)
+    world.site.callers.catch_up()
+    proxy.starves = green
 
     def undo() -> None:
         world.site.callers.catch_up()
-        proxy.lying = False
+        proxy.starves = None
 
     return undo
 

@@ -2,6 +2,7 @@
 every one of them is found.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -9,17 +10,18 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-from celadon.control import look, reconcile, tick
+from celadon.control import look, loop, reconcile
+from celadon.domain.action import StopReplica
 from celadon.domain.facts import Known, ReplicaState, Unknown
 from celadon.domain.goal import Wanted
 from celadon.domain.reason import Code, because
 from celadon.domain.release import Phase
-from celadon.domain.verdict import Fine, Judged
-from celadon.judge import guard
+from celadon.domain.verdict import Fine, Judged, Suspected
+from celadon.judge import compare, guard, metrics
 from celadon.judge import watch as judge_watch
-from celadon.release import commands, decide, end, freeze, phases, prepare, split, watch
-from celadon.release.step import Seen
-from celadon.resilience import place
+from celadon.judge.metrics import setup
+from celadon.release import decide, freeze, phases, prepare, split, watch
+from celadon.release.step import Seen, Step
 from celadon.sim.laws.names import Law
 from celadon.store import fold
 
@@ -39,6 +41,8 @@ class Mutant:
 def planted(mutant: Mutant) -> Iterator[None]:
     """The product with this bug in it."""
     with ExitStack() as stack:
+        stack.callback(setup.cache_clear)
+        setup.cache_clear()
         for where, name, value in mutant.changes():
             stack.enter_context(patch.object(where, name, value))
         yield
@@ -55,7 +59,8 @@ def _forward_again() -> list[Change]:
     def rolling_back(memory: Any, release: Any, seen: Seen) -> Any:
         if release.moved and isinstance(seen.verdict, Fine):
             why = because(Code.TRAFFIC_MOVES, percent=100.0)
-            return decide.Step(memory=replace(memory, release=phases.enter(release, Phase.MOVING, why, seen.now.wall)), because=why)
+            there = phases.enter(release, Phase.MOVING, why, seen.now.wall)
+            return Step(memory=replace(memory, release=there), because=why)
         return original(memory, release, seen)
 
     return [(phases, "NEXT", table), (decide, "STEPS", {**decide.STEPS, Phase.ROLLING_BACK: rolling_back})]
@@ -67,9 +72,17 @@ def _before_ready() -> list[Change]:
         why = because(Code.TRAFFIC_MOVES, percent=stage.share / 100)
         moved = replace(release, moved=release.moved or stage.share > 0, dwelt_s=dwelt_s)
         there = phases.enter(moved, Phase.MOVING, why, seen.now.wall)
-        return decide.Step(memory=replace(memory, release=there), because=why)
+        return Step(memory=replace(memory, release=there), because=why)
 
-    return [(module, "forward", forward) for module in (prepare, watch, freeze)]
+    def preparing(memory: Any, release: Any, seen: Seen) -> Any:
+        why = because(Code.GREEN_READY, wanted=0)
+        there = phases.enter(release, Phase.PROVING, why, seen.now.wall)
+        proved = {**memory.proved, release.green: release.settings.golden or ""}
+        return Step(memory=replace(memory, release=there, proved=proved), because=why)
+
+    steps = {**decide.STEPS, Phase.PREPARING: preparing}
+    changed = [(module, "forward", forward) for module in (prepare, watch, freeze)]
+    return [*changed, (decide, "STEPS", steps)]
 
 
 def _last_one_removed() -> list[Change]:
@@ -78,7 +91,7 @@ def _last_one_removed() -> list[Change]:
     def stops(goal: Any, facts: Any, served: Any) -> Iterator[Any]:
         ready = [one for one in facts.replicas.value if one.state is ReplicaState.READY]
         if len(ready) == 1:
-            yield reconcile.StopReplica(replica=ready[0].id, grace_s=goal.drain_s)
+            yield StopReplica(replica=ready[0].id, grace_s=goal.drain_s)
         yield from original(goal, facts, served)
 
     return [(reconcile, "_stops", stops)]
@@ -97,32 +110,30 @@ def _missing_is_fine() -> list[Change]:
     return [(look, "judge", judge)]
 
 
+@dataclass(frozen=True)
+class _Early:
+    """A journal before which the effects of a decision are begun."""
+
+    journal: Any
+    effects: Any
+    now: Any
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.journal, name)
+
+    def record(self, before: Any, after: Any, reason: Any, at: float, steps: Any = ()) -> Any:
+        stamped = fold.stamped(before, after)
+        facts = look.observe(self.effects, before, self.now)
+        for action in reconcile.reconcile(before.service, stamped, facts):
+            self.effects.begin(before.service, action, stamped, facts)
+        return self.journal.record(before, after, reason, at, steps)
+
+
 def _effect_first() -> list[Change]:
-    original = tick.place
-
-    def decided(memory: Any, routes: Any) -> Any:
-        return original(memory, routes)
-
-    class Eager(tick.Decided):
-        pass
-
-    real = tick.decision
+    original = loop.decision
 
     def decision(service: Any, journal: Any, effects: Any, draft: Any, now: Any) -> Any:
-        class Early:
-            def __getattr__(self, name: str) -> Any:
-                return getattr(journal, name)
-
-            def record(self, before: Any, after: Any, reason: Any, at: float, steps: Any = ()) -> Any:
-                stamped = fold.stamped(before, after)
-                facts = look.observe(effects, before, now)
-                for action in reconcile.reconcile(service, stamped, facts):
-                    effects.begin(service, action, stamped, facts)
-                return journal.record(before, after, reason, at, steps)
-
-        return real(service, Early(), effects, draft, now)
-
-    from celadon.control import loop
+        return original(service, _Early(journal, effects, now), effects, draft, now)
 
     return [(loop, "decision", decision)]
 
@@ -148,10 +159,15 @@ def _lost_command() -> list[Change]:
 
 
 def _no_hysteresis() -> list[Change]:
-    def doubt(release: Any, seen: Seen) -> Any:
-        return seen.verdict.because if isinstance(seen.verdict, freeze.Suspected) else None
+    original = judge_watch._asked
 
-    return [(freeze, "_doubt", doubt)]
+    def doubt(_release: Any, seen: Seen) -> Any:
+        return seen.verdict.because if isinstance(seen.verdict, Suspected) else None
+
+    def asked(*given: Any) -> Any:
+        return replace(original(*given), forgiven=0.0)
+
+    return [(freeze, "_doubt", doubt), (judge_watch, "_asked", asked)]
 
 
 def _stale_facts() -> list[Change]:
@@ -167,13 +183,10 @@ def _started_twice() -> list[Change]:
 
 
 def _split_unseen() -> list[Change]:
-    from celadon.judge import compare
+    def levels(**given: float) -> Any:
+        return compare.Levels(**given, split=math.inf)
 
-    original = compare.Comparison._split_broken if hasattr(compare.Comparison, "_split_broken") else None
-    changes: list[Change] = [(guard, "SPLIT_AGREES", 0.0)]
-    if original is not None:
-        changes.append((compare.Comparison, "_split_broken", lambda *_: None))
-    return changes
+    return [(guard, "SPLIT_AGREES", 0.0), (metrics, "Levels", levels)]
 
 
 def _open_gates() -> list[Change]:
@@ -204,27 +217,24 @@ def _promotion_restarts() -> list[Change]:
             live = next(iter(goal.routed))
             for one in facts.replicas.value:
                 if one.id.revision == live and one.state is ReplicaState.READY and facts.at - one.since < 60:
-                    yield reconcile.StopReplica(replica=one.id, grace_s=goal.drain_s)
+                    yield StopReplica(replica=one.id, grace_s=goal.drain_s)
 
     return [(reconcile, "_stops", stops)]
 
 
 def _units_move() -> list[Change]:
-    original = split.green_share
-    ours = split._staged
+    original = split._staged
 
     def staged(memory: Any, release: Any, blue: Any, number: int, facts: Any) -> Any:
-        if release.phase is Phase.WATCHING and number and release.dwelt_s > 3:
-            return ours(memory, release, blue, 0, facts)
-        return ours(memory, release, blue, number, facts)
+        late = release.phase is Phase.WATCHING and number and release.dwelt_s > 3
+        return original(memory, release, blue, 0 if late else number, facts)
 
-    assert original is not None
     return [(split, "_staged", staged)]
 
 
 def _never_ends() -> list[Change]:
     def rolling_back(memory: Any, release: Any, _seen: Seen) -> Any:
-        return decide.Step(memory=memory, because=release.because)
+        return Step(memory=memory, because=release.because)
 
     return [(decide, "STEPS", {**decide.STEPS, Phase.ROLLING_BACK: rolling_back})]
 

@@ -15,12 +15,12 @@ RESTART_S = 3.0
 
 @dataclass(slots=True)
 class Proxy:
-    """One proxy. in_force: what it routes by. lying: it shows its routes and gives green nothing."""
+    """One proxy. in_force: what it routes by. starves: a revision that gets a fifth of the share that is shown."""
 
     number: int
     in_force: Wanted | None = None
     alive: bool = True
-    lying: bool = False
+    starves: RevisionId | None = None
 
 
 @dataclass(frozen=True, slots=True)

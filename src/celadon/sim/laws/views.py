@@ -38,12 +38,14 @@ SERVED = frozenset({Phase.MOVING, Phase.WATCHING, Phase.HOLDING})
 
 @dataclass(slots=True)
 class Visit:
-    """One stage as long as it lasts. seen_s: time with fresh samples and the route in force. before: true counts when
+    """One stage as long as it lasts. seen_s: time with fresh samples and the route in force;
+    shown_s: with any samples. before: true counts when
     it was entered; away: it was left since, and may be entered again.
     """
 
     key: tuple[str, int]
     seen_s: float = 0.0
+    shown_s: float = 0.0
     before: dict[RevisionId, int] = field(default_factory=dict)
     away: bool = False
 
@@ -147,8 +149,13 @@ class Views:
         seen_s = self.visit.seen_s + now.elapsed_s
         self.book.holds(
             Law.UNKNOWN_SHOWN,
-            copies or seen_s >= stage.dwell_s - 0.01,
+            copies or max(seen_s, self.visit.shown_s + now.elapsed_s) >= stage.dwell_s - 0.01,
             f"{release.id} passed after {seen_s:.1f} of {stage.dwell_s:.0f} s in which it was seen",
+        )
+        self.book.holds(
+            Law.FRESH_FORWARD,
+            copies or seen_s >= stage.dwell_s - 0.01,
+            f"{release.id} passed after {seen_s:.1f} of {stage.dwell_s:.0f} s in which counts were fresh",
         )
         self._split(release, stage.share)
 
@@ -165,8 +172,9 @@ class Views:
 
     def _stays(self, before: Memory, after: Memory, facts: Facts, now: Now) -> None:
         release, visit = after.release, self.visit
-        if visit is not None and _key(before.release) == visit.key and self._seen(before, facts, now):
-            visit.seen_s += now.elapsed_s
+        if visit is not None and _key(before.release) == visit.key and _in_force(before, facts):
+            visit.shown_s += now.elapsed_s if isinstance(facts.samples, Known) else 0.0
+            visit.seen_s += now.elapsed_s if _fresh(facts.samples, now) else 0.0
         if release is None or (visit is not None and visit.key[0] != release.id):
             self.visit = visit = None
         if release is None or release.phase not in ON_STAGE:
@@ -177,14 +185,8 @@ class Views:
             key = (release.id, release.stage)
             seen_s = visit.seen_s if visit is not None and visit.key == key else 0.0
             by = self.book.site.callers.by
-            self.visit = Visit(key, seen_s, before={one: counts[0] for one, counts in by.items()})
-
-    def _seen(self, before: Memory, facts: Facts, now: Now) -> bool:
-        """Whether the time since the last tick was spent with the route in force and with counts that are fresh."""
-        if before.goal is None or not isinstance(facts.routes, Known) or not _fresh(facts.samples, now):
-            return False
-        confirmed = facts.routes.value.confirmed
-        return confirmed is not None and confirmed.routes == before.goal.routes
+            shown_s = visit.shown_s if visit is not None and visit.key == key else 0.0
+            self.visit = Visit(key, seen_s, shown_s, before={one: counts[0] for one, counts in by.items()})
 
     def _harmed(self, after: Memory, facts: Facts, now: Now) -> None:
         """Green fails before everybody's eyes, and blue could serve."""
@@ -201,7 +203,7 @@ class Views:
             and _fresh(facts.replicas, now)
             and isinstance(facts.routes, Known)
             and site.machine.ready(release.blue) >= 1
-            and not any(proxy.lying or not proxy.alive for proxy in site.proxies.all)
+            and not any(proxy.starves or not proxy.alive for proxy in site.proxies.all)
             and facts.samples.value.complete
             if isinstance(facts.samples, Known)
             else False
@@ -221,6 +223,14 @@ class Views:
 def _key(release: Release | None) -> tuple[str, int] | None:
     """Which stage a release is on, while it is watched there."""
     return (release.id, release.stage) if release is not None and release.phase in ON_STAGE else None
+
+
+def _in_force(before: Memory, facts: Facts) -> bool:
+    """Whether the routes that were decided on before are shown in force."""
+    if before.goal is None or not isinstance(facts.routes, Known):
+        return False
+    confirmed = facts.routes.value.confirmed
+    return confirmed is not None and confirmed.routes == before.goal.routes
 
 
 def _fresh(fact: Known[object] | Unknown, now: Now) -> bool:

@@ -120,9 +120,10 @@ def _slow(world: World, random: Random) -> Undo | None:
 
 def _zone(world: World, random: Random) -> None:
     there = world.site.machine.there
-    odd = random.randrange(2)
+    zones = sorted({one.zone for one in there.values()})
+    odd, zone = random.randrange(2), random.choice(zones) if len(zones) > 1 else None
     for key in sorted(there):
-        if key.index % 2 == odd:
+        if (key.index % 2 == odd) if zone is None else (there[key].zone == zone):
             world.site.machine.kill(there[key])
 
 
@@ -256,7 +257,12 @@ def _said(world: World, random: Random) -> Command:
     name = release.id if release is not None else "fraud-1"
     known = list(memory.revisions)
     later = f"{world.service}-{memory.releases_asked + 1}"
-    choices: list[Command] = [Promote(release=name), Abort(release=name), Pause(release=name), Resume(release=name)]
+    choices: list[Command] = [
+        Promote(release=name),
+        Abort(release=name),
+        Pause(release=name),
+        Resume(release=name),
+    ]
     if known:
         choices.append(Rollback(release=later, revision=random.choice(known)))
     if random.random() < 0.1:

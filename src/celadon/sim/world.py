@@ -1,5 +1,6 @@
 """One world: a site, the daemon on it, and the laws that watch both."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from celadon.control.reconcile import reconcile
@@ -23,13 +24,17 @@ from celadon.sim.site import Ears, Site
 
 @dataclass(slots=True)
 class World:
-    """Everything of one seed. transcript: what came to pass, line by line, where somebody wants to read it."""
+    """Everything of one seed. transcript: what came to pass, line by line, where somebody wants to read it.
+
+    heard: told of every record, after the laws.
+    """
 
     seed: int | str
     proxies: int = 1
     period_s: float = 2.0
     service: ServiceKey = SERVICE
     transcript: list[str] | None = None
+    heard: Callable[[Appended], None] = lambda _: None
     kernel: Kernel = field(init=False)
     site: Site = field(init=False)
     laws: Laws = field(init=False)
@@ -38,9 +43,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.kernel = Kernel(self.seed)
-        ears = Ears(
-            starting=self._starting, stopping=self._stopping, dying=self._dying, took=self._took
-        )
+        ears = Ears(starting=self._starting, stopping=self._stopping, dying=self._dying, took=self._took)
         self.site = Site(self.kernel, ears, proxies_wanted=self.proxies)
         self.laws = Laws(self.site)
         laws = self.laws
@@ -114,6 +117,7 @@ class World:
             self.ended.append(f"{last.id} {last.outcome}/{last.cause}")
         if self.transcript is not None:
             self._transcribe(said)
+        self.heard(said)
 
     def _transcribe(self, said: Appended) -> None:
         release = said.after.release

@@ -45,7 +45,7 @@ class Laws:
 
     def restarted(self, found: Memory) -> None:
         """A daemon has read the journal: nothing that was durable may be missing."""
-        self.views.harmed = None
+        self.views.restarted(found)
         durable, book = self.book.durable, self.book
         if durable is None:
             return

@@ -16,6 +16,9 @@ from celadon.sim.laws.names import Law
 FRESH_S = 5.0
 """Facts older than this move nothing forward."""
 
+TICK_S_MAX = 2.5
+"""No tick of a world looks back on more than this."""
+
 AGAIN = 20.0
 """By how much money on harm has to grow before what was forgiven is suspected again."""
 
@@ -57,6 +60,14 @@ class Views:
     book: Book
     visit: Visit | None = None
     harmed: tuple[int, int] | None = None
+
+    def restarted(self, found: Memory) -> None:
+        """The tick that a daemon died in was recorded, and nobody could be told that it was over."""
+        self.harmed = None
+        visit, release = self.visit, found.release
+        if visit is not None and release is not None and visit.key == (release.id, release.stage):
+            lost_s = min(max(release.dwelt_s - visit.seen_s, 0.0), TICK_S_MAX)
+            visit.seen_s, visit.shown_s = visit.seen_s + lost_s, visit.shown_s + lost_s
 
     def looked(self, before: Memory, view: View, now: Now) -> None:
         """A tick is over."""

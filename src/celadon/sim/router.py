@@ -21,6 +21,7 @@ class SimRouter:
 
     def __init__(
         self,
+        *,
         kernel: Kernel,
         clock: Clock,
         proxies: Proxies,
@@ -39,7 +40,7 @@ class SimRouter:
         self._seen_at = 0.0
         self._frozen_at: tuple[int, float] | None = None
 
-    def observe(self, service: ServiceKey) -> Known[RouteFacts] | Unknown:
+    def observe(self, service: ServiceKey) -> Known[RouteFacts] | Unknown:  # noqa: ARG002 -- there is one service
         """What is in force, as all living proxies show it."""
         why = self._reach.proxies
         if why or not self._proxies.living():
@@ -63,7 +64,7 @@ class SimRouter:
         )
         return Known(value=self._seen, taken_at=self._seen_at)
 
-    def samples(self, service: ServiceKey, since: Cursor) -> Known[Samples] | Unknown:
+    def samples(self, service: ServiceKey, since: Cursor) -> Known[Samples] | Unknown:  # noqa: ARG002 -- there is one service
         """What was counted after the cursor; an empty cursor begins now."""
         reach = self._reach
         if reach.counters or (reach.proxies and not reach.stale):
@@ -94,7 +95,7 @@ class SimRouter:
             self._send(wanted)
         self._point()
 
-    def drop(self, service: ServiceKey) -> None:
+    def drop(self, service: ServiceKey) -> None:  # noqa: ARG002 -- there is one service
         """Begin to serve nothing."""
         self._point()
         self._target, self._settled = None, False
@@ -139,4 +140,3 @@ class SimRouter:
             return self._frozen_at
         self._frozen_at = None
         return self._proxies.read(), self._clock.wall()
-

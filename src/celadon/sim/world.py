@@ -38,9 +38,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.kernel = Kernel(self.seed)
-        ears = Ears(
-            starting=self._starting, stopping=self._stopping, dying=self._dying, took=self._took
-        )
+        ears = Ears(starting=self._starting, stopping=self._stopping, dying=self._dying, took=self._took)
         self.site = Site(self.kernel, ears, proxies_wanted=self.proxies)
         self.laws = Laws(self.site)
         laws = self.laws
@@ -77,6 +75,11 @@ class World:
         """Whether the last tick left nothing to do."""
         view = self.daemon.view
         return bool(view and view.facts and not reconcile(self.service, view.memory, view.facts))
+
+    @property
+    def quiet(self) -> bool:
+        """Whether every replica that is there serves."""
+        return all(one.serves for one in self.site.machine.there.values())
 
     def character(self, revision: RevisionId) -> Character:
         """How a revision behaves; it may be changed."""

@@ -1,17 +1,19 @@
 """One number of services on one daemon's loop, in a process of its own. Prints what it saw as JSON.
 
-    python -m bench.scale_run SERVICES RELEASED REST_S RELEASE_S
+python -m bench.scale_run SERVICES RELEASED REST_S RELEASE_S
 """
 
 import asyncio
 import gc
 import json
+import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.exchanges import quantile
@@ -21,10 +23,10 @@ from celadon.control.engine import Engine
 from celadon.control.loop import PERIOD_S
 from celadon.domain.command import Deploy
 from celadon.domain.compare import Compare
+from celadon.domain.facts import Known
 from celadon.domain.memory import Memory
 from celadon.domain.names import Digest, RevisionId, ServiceKey
-from celadon.domain.reason import Code, because
-from celadon.domain.release import Phase
+from celadon.domain.reason import Code, because, text
 from celadon.domain.revision import ModelRuntime, Revision
 from celadon.domain.spec import (
     Exactly,
@@ -41,7 +43,7 @@ from celadon.domain.spec import (
 )
 from celadon.store.journal import SqliteJournal
 
-SETTLED_S = 120.0
+SETTLED_S = 90.0
 REPLICAS = 2
 DWELL_S = 4.0
 
@@ -119,7 +121,7 @@ def settings(number: int, dwell_s: float) -> Settings:
         compare=Compare(),
         watch=Watch(watch_s=dwell_s, requests_min=1, deadline_s=600),
     )
-    return Settings(replicas=Exactly(replicas=REPLICAS), route=route, drain_s=5, release=policy)
+    return Settings(replicas=Exactly(replicas=REPLICAS), route=route, drain_s=5, release=policy, golden=None)
 
 
 async def measured(services: int, released: int, rest_s: float, release_s: float, home: Path) -> Seen:
@@ -137,7 +139,7 @@ async def measured(services: int, released: int, rest_s: float, release_s: float
     world.wake = wake
     engine.start(1)
     try:
-        await _until(lambda: all(_at_rest(engine, key) for key in keys))
+        await _until(lambda: all(_at_rest(engine, key) for key in keys), partial(_told, engine, keys))
         idle = await _watched(world, journal, keys, rest_s)
         before = _bytes(journal)
         moving = keys[:released]
@@ -145,12 +147,16 @@ async def measured(services: int, released: int, rest_s: float, release_s: float
             wish = settings(number, max(DWELL_S, release_s))
             engine.ask(key, Deploy(release=f"{key.name}-2", revision=GREEN, settings=wish))
             await asyncio.sleep(0)
-        await _until(lambda: all(_watches(engine, key) for key in moving))
+        await _until(lambda: all(_watches(engine, key) for key in moving), partial(_told, engine, moving))
         journal.lags_s.clear()
         busy = await _watched(world, journal, keys, release_s)
         lags_s = [*journal.lags_s]
-        memory = rss_mib(_pid())
-        await _until(lambda: all(_ended(engine, key) for key in moving), 8 * max(DWELL_S, release_s))
+        memory = rss_mib(os.getpid())
+        await _until(
+            lambda: all(_ended(engine, key) for key in moving),
+            partial(_told, engine, moving),
+            8 * max(DWELL_S, release_s),
+        )
         ended = sum(engine.view(key).memory.live == GREEN.id for key in moving)
         grown = _bytes(journal) - before
     finally:
@@ -215,45 +221,40 @@ def _look_ns(world: World, journal: Watched, keys: list[ServiceKey]) -> float:
 
 
 def _at_rest(engine: Engine, key: ServiceKey) -> bool:
+    """Whether it serves what it should, and its last tick had nothing to say."""
     view = engine.view(key)
-    goal = view.memory.goal
-    return (
-        view.memory.release is None
-        and goal is not None
-        and isinstance(seen := view.facts and view.facts.routes, object)
-        and view.facts is not None
-        and getattr(getattr(seen, "value", None), "confirmed", None) is not None
-        and view.because.code is Code.STEADY
-    )
+    served = view.facts.routes if view.facts else None
+    confirmed = served.value.confirmed if isinstance(served, Known) else None
+    return confirmed is not None and view.memory.release is None and view.because.code is Code.STEADY
+
+
+def _told(engine: Engine, keys: list[ServiceKey]) -> str:
+    """What the services are about, each reason once."""
+    views = [engine.view(key) for key in keys]
+    return "; ".join(sorted({view.fault or text(view.because) for view in views})[:5])
 
 
 def _watches(engine: Engine, key: ServiceKey) -> bool:
-    release = engine.view(key).memory.release
-    return release is not None and release.phase in {Phase.WATCHING, Phase.HOLDING, Phase.MOVING}
+    """Whether green has been given requests, or more than that."""
+    memory = engine.view(key).memory
+    return memory.live == GREEN.id or (memory.release is not None and memory.release.moved)
 
 
 def _ended(engine: Engine, key: ServiceKey) -> bool:
     return engine.view(key).memory.release is None
 
 
-async def _until(done: object, limit_s: float = SETTLED_S) -> None:
-    assert callable(done)
+async def _until(done: Callable[[], bool], why: Callable[[], str], limit_s: float = SETTLED_S) -> None:
     until = time.monotonic() + limit_s
     while not done():
         if time.monotonic() > until:
-            raise TimeoutError("the services did not come to where they should")
+            raise TimeoutError(f"the services did not come to where they should: {why()}")
         await asyncio.sleep(0.25)
 
 
 def _bytes(journal: SqliteJournal) -> int:
     row = journal._database.execute("SELECT sum(length(record) + length(hash)) FROM journal").fetchone()
     return int(row[0])
-
-
-def _pid() -> int:
-    import os
-
-    return os.getpid()
 
 
 if __name__ == "__main__":

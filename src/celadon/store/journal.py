@@ -187,14 +187,16 @@ class SqliteJournal:
                 raise LastingFault(what, "stop all daemons of this home and start one") from error
 
     def _head(self, service: ServiceKey) -> _Head:
+        if self._batch is not None and self._batch.heads and service in self._batch.heads:
+            return self._batch.heads[service]
+        head = self._heads.get(service)
+        if head is not None:
+            return head
         if service in self._held:
             held = self._held[service]
             # A new one each time: an exception that is raised again and again keeps every traceback.
             raise LastingFault(held.what, held.hint)
-        if self._batch is not None and service in self._batch.heads:
-            return self._batch.heads[service]
-        if service not in self._heads:
-            self._heads[service] = self._read_head(service)
+        self._heads[service] = self._read_head(service)
         return self._heads[service]
 
     def _read_head(self, service: ServiceKey) -> _Head:

@@ -28,7 +28,7 @@ from celadon.store.sqlite import faults, open_file, transaction
 SEQ_MAX = 2**63 - 1
 
 
-_Row = tuple[str, str, int, bytes, str]
+Row = tuple[str, str, int, bytes, str]
 """namespace, service, seq, record, hash."""
 
 
@@ -44,7 +44,7 @@ class _Head:
 class _Batch:
     """What is written by one commit: rows in order, and the heads that they lead to."""
 
-    rows: list[_Row] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     heads: dict[ServiceKey, _Head] = field(default_factory=dict)
 
     def add(self, head: _Head, data: bytes) -> None:
@@ -176,7 +176,7 @@ class SqliteJournal:
             self._insert(batch.rows)
             self._heads.update(batch.heads)
 
-    def _insert(self, rows: Sequence[_Row]) -> None:
+    def _insert(self, rows: Sequence[Row]) -> None:
         with transaction(self._database, self.path):
             try:
                 self._database.executemany("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", rows)

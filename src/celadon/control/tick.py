@@ -87,6 +87,8 @@ def decision(
     view = View(memory=after, facts=facts, judged=judged, because=why, at=now.wall)
     actions = reconcile(service, after, facts)
     resting = None if actions else rest(journalled, view, choice.wake)
+    if resting is not None:
+        journal.tidy(service, now.wall)
     draft = Draft(memory=after, checkpoint_at=at, rest=resting)
     return Decided(draft=draft, view=view, recorded=after.seq != journalled.seq, actions=actions)
 

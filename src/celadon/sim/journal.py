@@ -153,6 +153,9 @@ class SimJournal:
         after = replace(before, goal=goal)
         return self._append(Appended(kind=Kind.LEADER, before=before, after=after, at=at), dict, epoch)
 
+    def tidy(self, service: ServiceKey, at: float) -> None:
+        """No world lasts long enough for its journal to grow long."""
+
     def _append(self, said: Appended, body: Callable[[], dict[str, Any]], epoch: int | None = None) -> Memory:
         before = said.before
         if epoch is None:

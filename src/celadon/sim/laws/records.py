@@ -49,10 +49,12 @@ class Records:
             if isinstance(command, Promote):
                 self.promotes[command.release] = self.promotes.get(command.release, 0) + 1
         elif said.kind is Kind.LEADER:
+            book.led = True
             book.holds(
                 Law.OLDER_REFUSED, after.epoch > self.epoch, f"epoch {after.epoch} is not a higher one"
             )
         elif said.kind is Kind.TICK:
+            book.holds(Law.OLDER_REFUSED, book.led, "a new daemon decided before it took a higher epoch")
             book.holds(Law.OLDER_REFUSED, book.led, "a new daemon decided before it took a higher epoch")
             self._decided(said, before, after)
         book.holds(Law.OLDER_REFUSED, after.epoch >= self.epoch, f"epoch {after.epoch} after {self.epoch}")

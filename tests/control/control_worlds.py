@@ -27,6 +27,7 @@ class Worlds:
     names: tuple[str, ...]
     wall: float = 1_000.0
     monotonic: float = 50.0
+    unwritable: bool = False
     of: dict[ServiceKey, World] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -52,6 +53,8 @@ class Worlds:
             prober=ByService({key: world.effects.prober for key, world in self.of.items()}),
             labels=ByService({key: world.effects.labels for key, world in self.of.items()}),
         )
+        if self.unwritable:
+            self.journal._database.execute("PRAGMA query_only = ON")
         self.loop = Loop(self.journal, self.effects)
         self.loop.lead(0, self.wall)
 
@@ -71,9 +74,9 @@ class Worlds:
             world._follow()
         return told
 
-    def until_live(self, what: Revision, *, limit: int = 400) -> None:
+    def until_live(self, what: Revision, *, of: Sequence[ServiceKey] | None = None, limit: int = 400) -> None:
         for _ in range(limit):
-            if all(self.view(key).memory.live == what.id for key in self.of):
+            if all(self.view(key).memory.live == what.id for key in of or self.of):
                 return
             self.turn()
         raise AssertionError({str(key): self.view(key).because for key in self.of})

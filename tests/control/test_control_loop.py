@@ -9,10 +9,10 @@ import pytest
 from control_worlds import Worlds
 from release_given import BLUE, GREEN
 
-from celadon.control.loop import DWELL_MAX_S, PERIOD_S
+from celadon.control.loop import DWELL_MAX_S, LEAD_AGAIN_S, PERIOD_S
 from celadon.domain.command import Pause
 from celadon.domain.names import ServiceKey
-from celadon.domain.problem import TransientFault
+from celadon.domain.problem import LastingFault, TransientFault
 from celadon.domain.release import Phase
 from celadon.store.journal import SqliteJournal
 
@@ -102,6 +102,28 @@ def test_a_service_that_can_not_be_read_holds_no_other(worlds: Worlds) -> None:
     del worlds.of[RANKER]
     worlds.until_live(BLUE)
     assert "service ranker is held" in worlds.view(RANKER).fault
+
+
+def test_who_can_not_be_led_now_is_led_later_and_nothing_is_decided_before(worlds: Worlds) -> None:
+    for key in worlds.of:
+        worlds.deploy(key, BLUE)
+    epochs = {key: worlds.journal.read(key).epoch for key in worlds.of}
+    worlds.journal.close()
+    worlds.unwritable = True
+    worlds.open()
+    assert "can not be written" in worlds.view(FRAUD).fault
+    with pytest.raises(LastingFault):
+        worlds.deploy(RANKER, GREEN)
+    worlds.turn()
+    assert worlds.loop.next_due(worlds.monotonic) == worlds.monotonic + LEAD_AGAIN_S
+    worlds.journal._database.execute("PRAGMA query_only = OFF")
+    worlds.deploy(RANKER, GREEN)
+    worlds.until_live(BLUE, of=(FRAUD, SEARCH))
+    worlds.until_live(GREEN, of=(RANKER,))
+    for key, before in epochs.items():
+        kinds = [record.kind for record in worlds.journal.records(key)]
+        assert kinds[1] == "leader"
+        assert worlds.journal.read(key).epoch > before
 
 
 @pytest.mark.parametrize(

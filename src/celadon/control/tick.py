@@ -1,7 +1,10 @@
 """One pass over one service, the whole story on one screen. It reads no clock and touches no disk itself."""
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
+from typing import Any
 
 from celadon.control.apply import Effects
 from celadon.control.look import look, look_late, observe, only_judged
@@ -9,11 +12,13 @@ from celadon.control.ports import Journal
 from celadon.control.reconcile import reconcile
 from celadon.control.rest import Rest, at_rest, goes_on, rest
 from celadon.control.view import View
+from celadon.domain.action import Action
 from celadon.domain.facts import Now
+from celadon.domain.goal import Goal
 from celadon.domain.memory import Memory
 from celadon.domain.names import ServiceKey
 from celadon.domain.reason import Code, Reason, because
-from celadon.domain.samples import Evidence
+from celadon.domain.release import Release
 from celadon.release.decide import decide
 from celadon.resilience.headroom import headroom
 from celadon.resilience.place import place
@@ -38,12 +43,16 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """What one pass came to. recorded: whether it is in the journal, and not as it was before; rests: see `rest`."""
+    """What one pass came to. recorded: whether the journal has it anew. rests: whether it was looked at, no more.
+
+    actions: what the facts still lack of the goal, to be begun once the record is durable.
+    """
 
     draft: Draft
     view: View
     recorded: bool
     rests: bool = False
+    actions: tuple[Action, ...] = ()
 
 
 def tick(
@@ -59,7 +68,7 @@ def tick(
 def decision(
     service: ServiceKey, journal: Journal, effects: Effects, draft: Draft | None, now: Now
 ) -> Decided:
-    """Observe, judge, decide, place, record."""
+    """Observe, judge, decide, place, record, and compare the goal with what is."""
     journalled = journal.read(service)
     memory = carry(journalled, draft)
     facts = observe(effects, memory, now)
@@ -67,30 +76,34 @@ def decision(
         return Decided(draft=draft, view=at_rest(draft.rest, facts, now), recorded=False, rests=True)
     evidence, judged = look(memory, facts)
     probation, late = look_late(memory, facts)
-    memory = replace(memory, evidence=evidence, probation=probation)
+    if evidence is not memory.evidence or probation is not memory.probation:
+        memory = replace(memory, evidence=evidence, probation=probation)
     choice = decide(memory, facts, judged, headroom(memory, facts), now, late=late)
     after = only_judged(choice.memory)
     goal = place(after, choice.routes)
-    if after.goal is None or replace(goal, stamp=after.goal.stamp) != after.goal:
+    if after.goal is None or _asked(goal) != _asked(after.goal):
         after = replace(after, goal=goal)
-    after = replace(after, commands=tuple(c for c in after.commands if c.seq not in choice.handled))
+    if choice.handled:
+        after = replace(after, commands=tuple(c for c in after.commands if c.seq not in choice.handled))
     why, at = choice.because, draft.checkpoint_at if draft else now.wall
     if settled(after) != settled(journalled) or now.jumped_s:
         after, at = journal.record(journalled, after, why, now.wall, choice.steps), now.wall
     elif after != journalled and now.wall >= at + pause_s(after, now):
         after, at = journal.record(journalled, after, checkpoint(after), now.wall), now.wall
     view = View(memory=after, facts=facts, judged=judged, because=why, at=now.wall)
-    draft = Draft(memory=after, checkpoint_at=at, rest=rest(journalled, view, choice.wake))
-    return Decided(draft=draft, view=view, recorded=after.seq != journalled.seq)
+    actions = reconcile(service, after, facts)
+    resting = None if actions else rest(journalled, view, choice.wake)
+    if resting is not None:
+        journal.tidy(service, now.wall)
+    draft = Draft(memory=after, checkpoint_at=at, rest=resting)
+    return Decided(draft=draft, view=view, recorded=after.seq != journalled.seq, actions=actions)
 
 
 def begin(service: ServiceKey, effects: Effects, decided: Decided) -> None:
-    """Begin what the facts still lack of the recorded goal, once the record is durable."""
+    """Begin what was derived from the recorded goal; none is waited for."""
     memory, facts = decided.view.memory, decided.view.facts
     assert facts is not None, "a decision has looked"
-    if decided.rests:
-        return
-    for action in reconcile(service, memory, facts):
+    for action in decided.actions:
         effects.begin(service, action, memory, facts)
 
 
@@ -108,14 +121,24 @@ def carry(journalled: Memory, draft: Draft | None) -> Memory:
     return replace(journalled, evidence=draft.memory.evidence, release=timed)
 
 
-def settled(memory: Memory) -> Memory:
-    """A memory without what changes at every tick and is only journalled at checkpoints."""
-    release = replace(memory.release, dwelt_s=0.0, rested_s=0.0) if memory.release else None
-    probation = replace(memory.probation, evidence=NO_EVIDENCE) if memory.probation else None
-    return replace(memory, release=release, probation=probation, evidence=None, seq=0, epoch=0)
+def settled(memory: Memory) -> tuple[object, ...]:
+    """What of a memory is journalled when it changes; the rest changes at every tick, and is kept by checkpoints."""
+    release, probation = memory.release, memory.probation
+    return (
+        _lasting(memory),
+        _position(release) if release else None,
+        (probation.release, probation.until) if probation else None,
+    )
 
 
-NO_EVIDENCE = Evidence(judge="", cursor=())
+def _all_but(of: type, *left_out: str) -> Callable[[Any], tuple[object, ...]]:
+    """The fields of a dataclass but these. Nothing is copied, so that this may be asked at every tick."""
+    return attrgetter(*(field.name for field in fields(of) if field.name not in left_out))
+
+
+_lasting = _all_but(Memory, "release", "probation", "evidence", "seq", "epoch")
+_position = _all_but(Release, "dwelt_s", "rested_s")
+_asked = _all_but(Goal, "stamp")
 
 
 def pause_s(memory: Memory, now: Now) -> float:

@@ -107,7 +107,7 @@ class Callers:
         took_ms = self._took_ms(revision, serving)
         self._count(revision, count, errors, took_ms)
         if route.draw is not None:
-            self._log(route, revision, arm, count, errors, took_ms)
+            self._log(route, revision, arm, (count, errors), took_ms)
             if self.labelled:
                 self._label(revision, _green(route), count)
 
@@ -161,7 +161,9 @@ class Callers:
             return
         serving = [one for one in self.machine.there.values() if one.serves and one.id.revision == revision]
         errors = self._errors(revision, "copies", count, serving)
-        self._log(route, revision, Arm.MAIN, count, errors, self.characters[revision].latency_ms, copies=True)
+        self._log(
+            route, revision, Arm.MAIN, (count, errors), self.characters[revision].latency_ms, copies=True
+        )
         assert route.draw is not None
         if any(mirror.revision != route.draw.green for mirror in route.mirrors):
             self.labels.arrived.append(Pairs(at_s=int(self.clock.wall()), copy=revision, pairs=count))
@@ -171,13 +173,13 @@ class Callers:
         route: Route,
         revision: RevisionId,
         arm: Arm,
-        count: int,
-        errors: int,
+        found: tuple[int, int],
         took_ms: float,
         *,
         copies: bool = False,
     ) -> None:
         assert route.draw is not None
+        count, errors = found
         good = count - errors
         self.proxies.log.append(
             Answers(

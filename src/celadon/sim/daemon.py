@@ -125,7 +125,14 @@ class Daemon:
         return Watched(
             began=self.began,
             platform=SimPlatform(site.machine, site.clock, site.reach, point),
-            router=SimRouter(site.kernel, site.clock, site.proxies, site.machine, site.reach, point),
+            router=SimRouter(
+                kernel=site.kernel,
+                clock=site.clock,
+                proxies=site.proxies,
+                machine=site.machine,
+                reach=site.reach,
+                point=point,
+            ),
             sources=SimSources(site.kernel, site.clock, site.shelf, point),
             prober=SimProber(site.kernel, site.machine, site.proxies, site.characters, point),
             labels=SimLabels(site.clock, site.labels),

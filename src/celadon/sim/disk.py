@@ -30,7 +30,9 @@ class Disk:
             raise TransientFault(what, "free some space on that disk", retry_s=5.0)
         if self.failing:
             self.loose.append(block)
-            raise LastingFault("the journal failed (disk I/O error)", "look for disk errors in the system's log")
+            raise LastingFault(
+                "the journal failed (disk I/O error)", "look for disk errors in the system's log"
+            )
         self.loose.clear()
         self.synced.append(block)
 

@@ -115,7 +115,7 @@ def _slow(world: World, random: Random) -> Undo | None:
     if one is None:
         return None
     world.site.callers.slow[one.address] = 1500.0
-    return lambda: world.site.callers.slow.clear()
+    return world.site.callers.slow.clear
 
 
 def _zone(world: World, random: Random) -> None:
@@ -280,7 +280,11 @@ def _twice(world: World, random: Random) -> None:
 def _late(world: World, random: Random) -> None:
     command = _said(world, random)
     if not isinstance(command, Rollback):
-        world.kernel.after(random.uniform(2.0, 40.0), lambda: world.ask(command) and None)
+        world.kernel.after(random.uniform(2.0, 40.0), lambda: _asks(world, command))
+
+
+def _asks(world: World, command: Command) -> None:
+    world.ask(command)
 
 
 def _race(world: World, random: Random) -> None:

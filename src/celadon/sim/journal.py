@@ -24,37 +24,32 @@ from celadon.store.fold import UnreadableError, fold, next_epoch, stamped, tick_
 
 
 class Frame:
-    """One record as it lies on the disk: its hash, its bytes, and the end of a line."""
+    """One record as it lies on the disk: its hash, its bytes, and the end of a line. before: the one before it."""
 
-    __slots__ = ("_data", "_hash", "_made", "before")
+    __slots__ = ("before", "data", "hash", "made")
 
-    def __init__(self, before: "Frame | None", made: Callable[[str], Record]) -> None:
-        self.before, self._made = before, made
-        self._data, self._hash = b"", ""
+    def __init__(
+        self,
+        before: "Frame | None",
+        made: Callable[[str], Record] | None,
+        data: bytes = b"",
+        digest: str = "",
+    ) -> None:
+        self.before, self.made, self.data, self.hash = before, made, data, digest
 
     def __call__(self) -> bytes:
         unmade: list[Frame] = []
         frame: Frame | None = self
-        while frame is not None and not frame._data:
+        while frame is not None and not frame.data:
             unmade.append(frame)
             frame = frame.before
         for one in reversed(unmade):
-            record = to_bytes(one._made(one.before._hash if one.before else ""))
-            one._hash = sha256(record)
-            one._data = b"%s %s\n" % (one._hash.encode(), record)
-            one.before = None
-        return self._data
-
-    @staticmethod
-    def read(data: bytes, last: str) -> "Frame":
-        """A frame that was on the disk already."""
-        frame = Frame(None, _never)
-        frame._data, frame._hash = data, last
-        return frame
-
-
-def _never(_: str) -> Record:
-    raise AssertionError("its bytes are there already")
+            assert one.made is not None
+            record = to_bytes(one.made(one.before.hash if one.before else ""))
+            one.hash = sha256(record)
+            one.data = b"%s %s\n" % (one.hash.encode(), record)
+            one.before = one.made = None
+        return self.data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +153,9 @@ class SimJournal:
         after = replace(before, goal=goal)
         return self._append(Appended(kind=Kind.LEADER, before=before, after=after, at=at), dict, epoch)
 
+    def tidy(self, service: ServiceKey, at: float) -> None:
+        """No world lasts long enough for its journal to grow long."""
+
     def _append(self, said: Appended, body: Callable[[], dict[str, Any]], epoch: int | None = None) -> Memory:
         before = said.before
         if epoch is None:
@@ -229,6 +227,6 @@ def _records(disk: Disk) -> tuple[list[Record], int, list[Frame]]:
                 raise LastingFault(f"line {number + 1} of the journal is not what was written there")
             break
         records.append(from_bytes(data))
-        frames.append(Frame.read(line + b"\n", last))
+        frames.append(Frame(None, None, line + b"\n", last))
         size += len(line) + 1
     return records, size, frames

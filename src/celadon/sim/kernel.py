@@ -19,7 +19,7 @@ class Kernel:
     """The heap of events of one world. at: seconds since it began, by no clock of anybody in it."""
 
     def __init__(self, seed: int | str) -> None:
-        self.random = Random(seed)
+        self.random = Random(seed)  # noqa: S311 -- chance that can be had again is the point
         self.at = 0.0
         self._heap: list[tuple[float, float, int, Event]] = []
         self._count = 0

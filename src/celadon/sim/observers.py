@@ -80,17 +80,17 @@ class SimProber:
         self._characters, self._point = characters, point
         self._proof: ProofFact | None = None
 
-    def observe(self, service: ServiceKey) -> ProofFact | None:
+    def observe(self, service: ServiceKey) -> ProofFact | None:  # noqa: ARG002 -- there is one service
         """How proving stands."""
         return self._proof
 
     def prove(
         self,
-        service: ServiceKey,
+        service: ServiceKey,  # noqa: ARG002 -- there is one service
         revision: RevisionId,
         golden: Digest | None,
-        path: Path | None,
-        preview: Address,
+        path: Path | None,  # noqa: ARG002 -- what they ask is not looked at
+        preview: Address,  # noqa: ARG002 -- the proxies are asked what they preview
     ) -> None:
         """Begin to send golden requests."""
         self._point()
@@ -99,7 +99,7 @@ class SimProber:
         self._kernel.after(self._kernel.random.uniform(0.1, 2.0), lambda: self._proved(running))
         self._point()
 
-    def forget(self, service: ServiceKey) -> None:
+    def forget(self, service: ServiceKey) -> None:  # noqa: ARG002 -- there is one service
         """What was answered before does not count."""
         self._point()
         self._proof = None
@@ -111,7 +111,8 @@ class SimProber:
         shown = [proxy.in_force for proxy in self._proxies.living()]
         there = any(one is not None and one.preview == running.revision for one in shown)
         right = self._characters[running.revision].golden
-        state, wrong, fault = ProofState.PASSED, (), ""
+        state, fault = ProofState.PASSED, ""
+        wrong: tuple[Mismatch, ...] = ()
         if not there or not self._machine.ready(running.revision):
             state, fault = ProofState.FAILED, "the preview address does not answer"
         elif not right:
@@ -141,7 +142,12 @@ class SimLabels:
         self._clock, self._labels = clock, labels
         self._followed: tuple[Interest, ...] = ()
 
-    def samples(self, service: ServiceKey, since: Cursor, interest: Interest) -> Known[Samples] | Unknown:
+    def samples(
+        self,
+        service: ServiceKey,  # noqa: ARG002 -- there is one service
+        since: Cursor,
+        interest: Interest,
+    ) -> Known[Samples] | Unknown:
         """What came after a position."""
         assert interest in self._followed, "labels for a release that nobody said is of interest"
         fresh = self._labels.arrived[self._from(since, interest) :]
@@ -164,14 +170,18 @@ class SimLabels:
             place -= 1
         return place
 
-    def heard(self, service: ServiceKey) -> Heard | None:
+    def heard(self, service: ServiceKey) -> Heard | None:  # noqa: ARG002 -- there is one service
         """What became of feedback."""
         return None
 
-    def follow(self, service: ServiceKey, interests: tuple[Interest, ...]) -> None:
+    def follow(
+        self,
+        service: ServiceKey,  # noqa: ARG002 -- there is one service
+        interests: tuple[Interest, ...],
+    ) -> None:
         """For whom labels are kept."""
         self._followed = interests
 
     def post(self, service: ServiceKey, feedback: Sequence[Feedback]) -> Received:
         """Doors do this, and there are none in this world."""
-        raise AssertionError("no door is open here")
+        raise AssertionError(f"no door of {service} is open to {feedback}")

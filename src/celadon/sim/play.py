@@ -12,14 +12,16 @@ from celadon.sim.orders import POLICIES, revision, settings
 from celadon.sim.replicas import Character
 from celadon.sim.world import World
 
-CHAOS_TICKS = 170
-HEAL_TICKS_MIN, HEAL_TICKS_MAX = 40, 200
+CHAOS_TICKS = 165
+HEAL_TICKS_MIN, HEAL_TICKS_MAX = 35, 200
 QUIET_S = 20.0
 """Of the last moments, in which everybody has to be served."""
 
 MOMENTS = ("rest", *(phase.value for phase in Phase if phase is not Phase.ENDED))
 PAIRS = tuple((fault, moment) for fault in Fault for moment in MOMENTS)
 """Every kind of fault at every moment of a release. A seed aims at a few of them, so that all of them come to pass."""
+
+COMPARED = ("ramp by time", "ramp by evidence", "test", "test, then all")
 
 AIMS = 3
 STRIDE = 97
@@ -90,7 +92,7 @@ class Play:
         self.next_order -= 1
         if self.next_order > 0 or memory.commands or (self.healing and memory.live is not None):
             return
-        self.next_order = random.randint(2, 8)
+        self.next_order = random.randint(5, 20)
         self._order()
 
     def _order(self) -> None:
@@ -112,6 +114,9 @@ class Play:
         like = world.character(what.id)
         like.start_s = random.choice((0.5, 3.0))
         self._temper(like)
+        if self.deployed > 1 and any(moment == Phase.FROZEN for _, moment in self.aims):
+            # Only a green that is somewhat worse, and that is compared, is ever frozen.
+            name, like.error_share = random.choice(COMPARED), 0.12
         policy = POLICIES[name or random.choice(self.policies)]
         world.ask(
             Deploy(release=self._next(), revision=what, settings=settings(policy, random.choice((1, 2, 3))))
@@ -151,9 +156,9 @@ class Play:
             else:
                 choice = Promote if random.random() < 0.7 else Abort
                 world.ask(choice(release=release.id))
-        elif not self.healing and draw > 0.985:
+        elif not self.healing and draw > 0.99:
             self.deploy()
-        elif not self.healing and draw > 0.975:
+        elif not self.healing and draw > 0.98:
             world.ask(Pause(release=release.id))
 
 

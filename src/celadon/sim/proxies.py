@@ -120,16 +120,20 @@ class Proxies:
         self.version += 1
 
 
-def counted(revision: RevisionId, now: tuple[int, int, int, int], was: tuple[int, int, int, int]) -> Counts:
-    """Answers between two readings; cumulative buckets of up to 10 ms, 100 ms and 10 s."""
-    requests, errors, fast, middling = (a - b for a, b in zip(now, was, strict=True))
-    return Counts(
-        revision=revision,
-        requests=requests,
-        errors=errors,
-        latency=((10.0, fast), (100.0, middling), (10_000.0, requests - errors)),
-    )
+def counted(now: Reading, then: Reading) -> tuple[Counts, ...]:
+    """Answers between two readings, of whoever gave some; cumulative buckets of up to 10 ms, 100 ms and 10 s."""
+    found = []
+    for revision in sorted(now.counts):
+        new, old = now.counts[revision], then.counts.get(revision, NOTHING)
+        if new == old:
+            continue
+        requests, errors = new[0] - old[0], new[1] - old[1]
+        latency = ((10.0, new[2] - old[2]), (100.0, new[3] - old[3]), (10_000.0, requests - errors))
+        found.append(Counts(revision=revision, requests=requests, errors=errors, latency=latency))
+    return tuple(found)
 
+
+NOTHING = (0, 0, 0, 0)
 
 _REACHED: dict[int, tuple[Wanted, frozenset[Address]]] = {}
 

@@ -15,12 +15,15 @@ AGAIN_S = 3.0
 
 QUIET_S = 0.25
 
+NOBODY: frozenset[Address] = frozenset()
+
 
 class SimRouter:
     """Fits the port of the router. It lives in the daemon, and is made anew with it."""
 
     def __init__(
         self,
+        *,
         kernel: Kernel,
         clock: Clock,
         proxies: Proxies,
@@ -35,11 +38,12 @@ class SimRouter:
         self._settled = agreed and self._confirmed is self._target
         self._sent_at = -AGAIN_S
         self._unrouted: dict[Address, float] = {}
+        self._looked = (-1, -1)
         self._seen: RouteFacts | None = None
         self._seen_at = 0.0
         self._frozen_at: tuple[int, float] | None = None
 
-    def observe(self, service: ServiceKey) -> Known[RouteFacts] | Unknown:
+    def observe(self, service: ServiceKey) -> Known[RouteFacts] | Unknown:  # noqa: ARG002 -- there is one service
         """What is in force, as all living proxies show it."""
         why = self._reach.proxies
         if why or not self._proxies.living():
@@ -54,33 +58,40 @@ class SimRouter:
         pending = None if self._settled or refused is not None else self._target
         if pending is not None and self._kernel.at - self._sent_at > AGAIN_S:
             self._send(pending)
-        self._seen = RouteFacts(
-            confirmed=self._confirmed,
-            pending=pending,
-            refused=refused,
-            drained=self._drained(),
-            unrouted=dict(self._unrouted),
-        )
+        drained, seen = self._drained(), self._seen
+        if (
+            seen is None
+            or seen.confirmed is not self._confirmed
+            or seen.pending is not pending
+            or seen.refused is not refused
+            or seen.unrouted is not self._unrouted
+            or seen.drained != drained
+        ):
+            self._seen = RouteFacts(
+                confirmed=self._confirmed,
+                pending=pending,
+                refused=refused,
+                drained=drained,
+                unrouted=self._unrouted,
+            )
+        assert self._seen is not None
         return Known(value=self._seen, taken_at=self._seen_at)
 
-    def samples(self, service: ServiceKey, since: Cursor) -> Known[Samples] | Unknown:
+    def samples(self, service: ServiceKey, since: Cursor) -> Known[Samples] | Unknown:  # noqa: ARG002 -- there is one service
         """What was counted after the cursor; an empty cursor begins now."""
         reach = self._reach
         if reach.counters or (reach.proxies and not reach.stale):
             return Unknown(why=reach.counters or reach.proxies)
         number, taken_at = self._reading()
-        readings = self._proxies.readings
-        was = min(int(dict(since)["proxies"]), number) if since else number
-        old, new = readings[was], readings[number]
-        counts = tuple(
-            counted(revision, new.counts[revision], old.counts.get(revision, (0, 0, 0, 0)))
-            for revision in sorted(new.counts)
-        )
         to = (("proxies", str(number)),)
+        if not since or since == to:
+            return Known(value=Samples(cursor_from=since or to, cursor_to=to, counts=()), taken_at=taken_at)
+        readings = self._proxies.readings
+        old, new = readings[min(int(since[0][1]), number)], readings[number]
         told = Samples(
-            cursor_from=since or to,
+            cursor_from=since,
             cursor_to=to,
-            counts=counts,
+            counts=counted(new, old),
             complete=old.run == new.run,
             answers=tuple(self._proxies.log[old.log : new.log]),
         )
@@ -94,7 +105,7 @@ class SimRouter:
             self._send(wanted)
         self._point()
 
-    def drop(self, service: ServiceKey) -> None:
+    def drop(self, service: ServiceKey) -> None:  # noqa: ARG002 -- there is one service
         """Begin to serve nothing."""
         self._point()
         self._target, self._settled = None, False
@@ -113,18 +124,24 @@ class SimRouter:
             self._confirmed, self._settled = shown, True
         elif agreed and self._confirmed is None:
             self._confirmed = shown
+        version = (self._proxies.version, self._machine.version)
+        if version == self._looked:
+            return
+        self._looked = version
         reach = [reached(proxy.in_force) for proxy in self._proxies.living()]
         now = self._clock.wall()
-        self._unrouted = {
+        unrouted = {
             one.address: self._unrouted.get(one.address, now)
             for one in self._machine.there.values()
             if not any(one.address in some for some in reach)
         }
+        if unrouted != self._unrouted:
+            self._unrouted = unrouted
 
     def _drained(self) -> frozenset[Address]:
         """Idle, seen twice: nothing is in flight where a confirmed route sends nothing any more."""
-        if not self._settled:
-            return frozenset()
+        if not self._settled or not self._unrouted:
+            return NOBODY
         quiet = self._kernel.at - QUIET_S
         return frozenset(
             one.address
@@ -139,4 +156,3 @@ class SimRouter:
             return self._frozen_at
         self._frozen_at = None
         return self._proxies.read(), self._clock.wall()
-

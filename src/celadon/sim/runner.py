@@ -84,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--seed", type=int, help="one seed alone, with everything that happens in it")
     parser.add_argument("--write", action="store_true", help="keep the digest of every whole thousand")
-    parser.add_argument("--check-block", help="`random` or the number of a thousand: compute its digest again")
+    parser.add_argument(
+        "--check-block", help="`random` or the number of a thousand: compute its digest again"
+    )
     return parser
 
 

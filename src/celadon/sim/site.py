@@ -62,9 +62,7 @@ class Site:
             moved=self._moves,
             took=ears.took,
         )
-        self.callers = Callers(
-            kernel, self.clock, self.proxies, self.machine, self.labels, self.characters
-        )
+        self.callers = Callers(kernel, self.clock, self.proxies, self.machine, self.labels, self.characters)
 
     def _moves(self) -> None:
         self.callers.catch_up()

@@ -81,6 +81,11 @@ class World:
         view = self.daemon.view
         return bool(view and view.facts and not reconcile(self.service, view.memory, view.facts))
 
+    @property
+    def quiet(self) -> bool:
+        """Whether every replica that is there serves."""
+        return all(one.serves for one in self.site.machine.there.values())
+
     def character(self, revision: RevisionId) -> Character:
         """How a revision behaves; it may be changed."""
         return self.site.characters.setdefault(revision, Character())

@@ -21,6 +21,7 @@ class Book:
     durable: Memory | None = None
     acknowledged: dict[int, Command] = field(default_factory=dict)
     last: Appended | None = None
+    led: bool = True
     broken: dict[Law, Violation] = field(default_factory=dict)
 
     def breach(self, law: Law, what: str) -> None:
@@ -38,7 +39,5 @@ def share_of(goal: Goal | None, revision: RevisionId) -> int:
     """The largest share that a revision has by any route of a goal, out of 10,000."""
     if goal is None:
         return 0
-    shares = [
-        sum(part.share for part in route.split if part.revision == revision) for route in goal.routes
-    ]
+    shares = [sum(part.share for part in route.split if part.revision == revision) for route in goal.routes]
     return max(shares, default=0)

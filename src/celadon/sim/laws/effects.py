@@ -36,7 +36,9 @@ class Effects:
     def starting(self, launch: Launch, old: Replica | None) -> None:
         """A machine is told to start a replica."""
         idle = old is None or old.state is ReplicaState.EXITED
-        self.book.holds(Law.STARTED_ONCE, idle, f"{launch.replica} was started and is {old.state if old else ''}")
+        self.book.holds(
+            Law.STARTED_ONCE, idle, f"{launch.replica} was started and is {old.state if old else ''}"
+        )
 
     def stopping(self, one: Replica) -> None:
         """A machine is told to stop a replica."""
@@ -50,7 +52,9 @@ class Effects:
                 for other in site.machine.there.values()
                 for proxy in living
             )
-            self.book.holds(Law.SOMEBODY_SERVES, others, f"{one.id} is the last one that serves, and is stopped")
+            self.book.holds(
+                Law.SOMEBODY_SERVES, others, f"{one.id} is the last one that serves, and is stopped"
+            )
             self.book.breach(Law.NO_REQUEST_LOST, f"{one.id} is stopped and gets requests")
         if durable is not None and durable.goal is not None and one.id.revision == durable.live:
             kept = _kept(durable.goal, one.id)

@@ -45,12 +45,15 @@ class Laws:
 
     def restarted(self, found: Memory) -> None:
         """A daemon has read the journal: nothing that was durable may be missing."""
-        self.views.restarted(found)
+        self.views.resumed(found)
+        self.book.led = found.seq == 0 or found.removed
         durable, book = self.book.durable, self.book
         if durable is None:
             return
         waits = {asked.seq: asked.command for asked in found.commands}
-        if found.seq > durable.seq:  # A record whose sync failed, or that nobody could be told of, is there all the same.
+        if (
+            found.seq > durable.seq
+        ):  # A record whose sync failed, or that nobody could be told of, is there all the same.
             book.durable = found
             missing = [seq for seq in book.acknowledged if seq not in waits and found.seq == durable.seq]
             for asked in found.commands:
@@ -65,7 +68,9 @@ class Laws:
                 "evidence that was recorded is not what a restart reads",
             )
             book.holds(
-                Law.MEMORY_SURVIVES, _rest(found) == _rest(durable), "a restart reads something else than was recorded"
+                Law.MEMORY_SURVIVES,
+                _rest(found) == _rest(durable),
+                "a restart reads something else than was recorded",
             )
         book.holds(Law.COMMANDS_SURVIVE, not missing, f"commands {missing} are gone")
 
@@ -78,13 +83,21 @@ class Laws:
         left = reconcile(memory.service, memory, view.facts)
         self.book.holds(Law.DIFF_EMPTIES, not left, f"still to do: {left[:2]}")
         stands = memory.release is None or names_whom(memory.release)
-        waits = "" if memory.release is None else f"{memory.release.id} is {memory.release.phase}: {view.because.code}"
+        waits = (
+            ""
+            if memory.release is None
+            else f"{memory.release.id} is {memory.release.phase}: {view.because.code}"
+        )
         self.book.holds(Law.RELEASES_END, stands, waits)
-        self.book.holds(Law.RELEASES_END, not memory.commands or not stands, f"unanswered: {memory.commands[:1]}")
+        self.book.holds(
+            Law.RELEASES_END, not memory.commands or not stands, f"unanswered: {memory.commands[:1]}"
+        )
 
     def served(self, asked: int, failed: int) -> None:
         """How many requests there were in the last quiet moments, and how many failed by nobody's answering."""
-        self.book.holds(Law.SERVED, failed == 0, f"{failed} of {asked} requests failed though all is well again")
+        self.book.holds(
+            Law.SERVED, failed == 0, f"{failed} of {asked} requests failed though all is well again"
+        )
 
 
 def names_whom(release: Release) -> bool:

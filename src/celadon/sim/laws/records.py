@@ -1,6 +1,7 @@
 """Laws that can be read off the journal, record by record."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from celadon.domain.command import Promote
 from celadon.domain.memory import Memory
@@ -48,8 +49,13 @@ class Records:
             if isinstance(command, Promote):
                 self.promotes[command.release] = self.promotes.get(command.release, 0) + 1
         elif said.kind is Kind.LEADER:
-            book.holds(Law.OLDER_REFUSED, after.epoch > self.epoch, f"epoch {after.epoch} is not a higher one")
+            book.led = True
+            book.holds(
+                Law.OLDER_REFUSED, after.epoch > self.epoch, f"epoch {after.epoch} is not a higher one"
+            )
         elif said.kind is Kind.TICK:
+            book.holds(Law.OLDER_REFUSED, book.led, "a new daemon decided before it took a higher epoch")
+            book.holds(Law.OLDER_REFUSED, book.led, "a new daemon decided before it took a higher epoch")
             self._decided(said, before, after)
         book.holds(Law.OLDER_REFUSED, after.epoch >= self.epoch, f"epoch {after.epoch} after {self.epoch}")
         self.epoch = after.epoch
@@ -72,7 +78,9 @@ class Records:
             self._turned(after, after.release)
         if now is not None and now.outcome is Outcome.PROMOTED:
             self.book.holds(
-                Law.NEVER_FORWARD_AGAIN, now.id not in self.turned, f"{now.id} was promoted after turning back"
+                Law.NEVER_FORWARD_AGAIN,
+                now.id not in self.turned,
+                f"{now.id} was promoted after turning back",
             )
 
     def _moved(self, said: Appended, was: Release, now: Release) -> None:
@@ -82,7 +90,7 @@ class Records:
                 path.append(step.phase)
         if P.ENDED not in path:
             path.append(now.phase)
-        for one, other in zip(path, path[1:], strict=False):
+        for one, other in pairwise(path):
             if one is not other:
                 self.book.holds(
                     Law.ALONG_THE_TABLE, other in TABLE[one], f"{now.id} went from {one} to {other}"
@@ -109,7 +117,9 @@ class Records:
     def _kept_units(self, before: Memory, after: Memory, was: Release, now: Release) -> None:
         share, had = share_of(after.goal, now.green), share_of(before.goal, now.green)
         held = now.phase is P.HOLDING and now.plan.hold_serves is Serves.BLUE
-        back = now.phase in MAY_GO_BACK or held or (now.phase is P.ENDED and now.outcome is not Outcome.PROMOTED)
+        back = (
+            now.phase in MAY_GO_BACK or held or (now.phase is P.ENDED and now.outcome is not Outcome.PROMOTED)
+        )
         self.book.holds(
             Law.UNITS_STAY, share >= had or back, f"{now.id} is {now.phase} and went from {had} to {share}"
         )

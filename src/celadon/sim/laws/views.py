@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from celadon.control.view import View
 from celadon.domain.facts import Facts, Known, Now, Unknown
 from celadon.domain.memory import Memory
 from celadon.domain.names import RevisionId
@@ -9,15 +10,11 @@ from celadon.domain.plan import FULL
 from celadon.domain.reason import Code
 from celadon.domain.release import Phase, Release
 from celadon.domain.verdict import Fine
-from celadon.control.view import View
 from celadon.sim.laws.book import Book, share_of
 from celadon.sim.laws.names import Law
 
 FRESH_S = 5.0
 """Facts older than this move nothing forward."""
-
-TICK_S_MAX = 2.5
-"""No tick of a world looks back on more than this."""
 
 AGAIN = 20.0
 """By how much money on harm has to grow before what was forgiven is suspected again."""
@@ -61,14 +58,6 @@ class Views:
     visit: Visit | None = None
     harmed: tuple[int, int] | None = None
 
-    def restarted(self, found: Memory) -> None:
-        """The tick that a daemon died in was recorded, and nobody could be told that it was over."""
-        self.harmed = None
-        visit, release = self.visit, found.release
-        if visit is not None and release is not None and visit.key == (release.id, release.stage):
-            lost_s = min(max(release.dwelt_s - visit.seen_s, 0.0), TICK_S_MAX)
-            visit.seen_s, visit.shown_s = visit.seen_s + lost_s, visit.shown_s + lost_s
-
     def looked(self, before: Memory, view: View, now: Now) -> None:
         """A tick is over."""
         facts, after = view.facts, view.memory
@@ -81,9 +70,17 @@ class Views:
             self._routed(before, after, facts, now)
             self._froze(before, after, view)
             self._confirmed(before, after, facts)
-            self._ended(before, after, facts, now)
+            self._ended(before, facts, now)
         self._stays(before, after, facts, now)
         self._harmed(after, facts, now)
+
+    def resumed(self, found: Memory) -> None:
+        """A daemon goes on after a crash: its last tick may be in the journal, and nobody was told of it."""
+        self.harmed = None
+        visit, release = self.visit, found.release
+        if visit is not None and release is not None and _key(release) == visit.key:
+            visit.seen_s = max(visit.seen_s, release.dwelt_s)
+            visit.shown_s = max(visit.shown_s, release.dwelt_s)
 
     def _routed(self, before: Memory, after: Memory, facts: Facts, now: Now) -> None:
         if after.goal is None or after.goal == before.goal:
@@ -140,7 +137,7 @@ class Views:
             f"{now.id} is watched and a proxy routes otherwise",
         )
 
-    def _ended(self, before: Memory, after: Memory, facts: Facts, now: Now) -> None:
+    def _ended(self, before: Memory, facts: Facts, now: Now) -> None:
         """A stage that ended by its plan was seen for as long as the plan says, with what was asked of the proxy."""
         release, record = before.release, self.book.last
         if release is None or record is None or self.visit is None or release.blue is None:
@@ -151,7 +148,9 @@ class Views:
         if release.phase not in ON_STAGE or stage.guard is None or not any(code in BY_PLAN for code in codes):
             return
         self.book.holds(
-            Law.UNKNOWN_SHOWN, isinstance(facts.samples, Known), f"{release.id} passed and nothing was counted"
+            Law.UNKNOWN_SHOWN,
+            isinstance(facts.samples, Known),
+            f"{release.id} passed and nothing was counted",
         )
         self.book.holds(
             Law.FRESH_FORWARD, _fresh(facts.samples, now), f"{release.id} passed by counts that were old"
@@ -178,7 +177,9 @@ class Views:
         part = self.book.site.callers.matching if release.plan.match.conditions and share < FULL else 1.0
         least = SPLIT_LEAST * part * share / FULL * total
         self.book.holds(
-            Law.SPLIT_AGREES, green >= least - 2, f"{release.id} passed with {green} of {total} answers by green"
+            Law.SPLIT_AGREES,
+            green >= least - 2,
+            f"{release.id} passed with {green} of {total} answers by green",
         )
 
     def _stays(self, before: Memory, after: Memory, facts: Facts, now: Now) -> None:

@@ -179,7 +179,13 @@ def _no_drain() -> list[Change]:
 
 
 def _started_twice() -> list[Change]:
-    return [(reconcile, "_may_start", lambda replica, _at: replica is None or replica.state is not ReplicaState.STOPPING)]
+    return [
+        (
+            reconcile,
+            "_may_start",
+            lambda replica, _at: replica is None or replica.state is not ReplicaState.STOPPING,
+        )
+    ]
 
 
 def _split_unseen() -> list[Change]:

@@ -9,7 +9,6 @@ from release_policies import POLICIES
 
 from celadon.domain.command import Abort, Asked, Pause, Promote, Remove, Resume
 from celadon.domain.facts import Facts, Now, ProofState, ReplicaState, SourceState, Unknown
-from celadon.domain.headroom import Headroom
 from celadon.domain.memory import Memory, Probation
 from celadon.domain.plan import FULL
 from celadon.domain.reason import Code, because, text
@@ -21,6 +20,7 @@ from celadon.release.freeze import FREEZES_MAX
 from celadon.release.phases import NEXT, waits_for_a_person
 from celadon.release.split import routes
 from celadon.release.stage import blue_holds, green_share, in_force
+from celadon.resilience.headroom import headroom
 from celadon.resilience.place import place
 
 FINE = Fine(because=because(Code.WITHIN_LIMITS, requests=50, errors=0, latency="3 ms"))
@@ -95,7 +95,7 @@ def walk(memory: Memory, path: list[Step]) -> list[tuple[Memory, Facts, Step, Ch
             memory,
             seen,
             judged(step),
-            Headroom(ready=0, needed=2),
+            headroom(seen),
             Now(wall=at, elapsed_s=step.passes_s),
         )
         told.append((memory, seen, step, choice))
@@ -334,7 +334,7 @@ def test_deciding_again_on_the_same_facts_changes_nothing(path: list[Step], poli
         after = replace(choice.memory, commands=left)
         if left or step.verdict is not None:
             continue
-        again = decide(after, seen, None, Headroom(ready=0, needed=2), Now(wall=seen.at, elapsed_s=0.0))
+        again = decide(after, seen, None, headroom(seen), Now(wall=seen.at, elapsed_s=0.0))
         if again.memory.release is None or after.release is None:
             continue
         assert again.memory.release.phase == after.release.phase
@@ -350,9 +350,7 @@ def test_a_phase_moves_only_along_its_table_also_when_the_service_is_removed(
         if release is None or before.commands:
             continue
         removed = replace(before, commands=(Asked(seq=before.seq, at=0.0, command=Remove()),))
-        after = decide(
-            removed, seen, judged(step), Headroom(ready=0, needed=2), Now(wall=seen.at, elapsed_s=0.0)
-        ).memory
+        after = decide(removed, seen, judged(step), headroom(seen), Now(wall=seen.at, elapsed_s=0.0)).memory
         assert after.release is None
         assert after.last is not None
         assert after.last.phase in NEXT[release.phase]
@@ -413,7 +411,7 @@ def test_a_clock_that_is_set_back_makes_no_probation_longer_than_it_is() -> None
         replace(promoted, probation=late),
         seen,
         None,
-        Headroom(ready=0, needed=2),
+        headroom(seen),
         Now(wall=1000.0, elapsed_s=1),
     )
     assert choice.memory.probation is not None

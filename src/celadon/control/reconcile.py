@@ -16,11 +16,12 @@ from celadon.domain.action import (
     StartReplica,
     StopReplica,
 )
-from celadon.domain.facts import Facts, Known, ReplicaFact, ReplicaState, RouteFacts, SourceState
+from celadon.domain.facts import Facts, Known, ReplicaFact, ReplicaState, RouteFacts, SourceState, fresh
 from celadon.domain.goal import Arm, Endpoint, Goal, ReplicaSet, Wanted
 from celadon.domain.memory import Memory
 from celadon.domain.names import CONTROL_FROM, Digest, ReplicaId, RevisionId, ServiceKey
 from celadon.domain.release import Phase
+from celadon.resilience.headroom import Named, not_spared
 
 RETRY_REFUSED_S = 5.0
 """A refused route is offered again after this long: the port may be free by now."""
@@ -40,7 +41,7 @@ def reconcile(service: ServiceKey, memory: Memory, facts: Facts) -> tuple[Action
         actions += _starts(service, memory, goal, facts)
         if isinstance(facts.routes, Known):
             actions += _routes(service, memory, goal, facts, facts.routes.value)
-            actions += _stops(goal, facts, facts.routes.value)
+            actions += _stops(memory, goal, facts, facts.routes.value)
             actions += _proof(goal, facts, facts.routes.value)
     return tuple(actions)
 
@@ -169,7 +170,7 @@ def wish(service: ServiceKey, memory: Memory, goal: Goal, facts: Facts) -> Wante
     """
     assert goal.route is not None
     assert isinstance(facts.replicas, Known)
-    main, control = _endpoints(goal, facts.replicas.value)
+    main, control = _endpoints(goal, facts.replicas.value, _stay(memory, goal, facts))
     if not any(main.values()) and not goal.routes:
         return None
     preview = goal.preview if goal.preview is not None and main.get(goal.preview) else None
@@ -190,16 +191,17 @@ def wish(service: ServiceKey, memory: Memory, goal: Goal, facts: Facts) -> Wante
 _Endpoints = dict[RevisionId, list[Endpoint]]
 
 
-def _endpoints(goal: Goal, replicas: Iterable[ReplicaFact]) -> tuple[_Endpoints, _Endpoints]:
+def _endpoints(
+    goal: Goal, replicas: Iterable[ReplicaFact], stay: frozenset[Named]
+) -> tuple[_Endpoints, _Endpoints]:
     """Of main arms, and of control arms, by revision."""
-    kept = _kept(goal)
     main: _Endpoints = {one.revision: [] for one in goal.replicas if one.arm is Arm.MAIN}
     control: _Endpoints = {one.revision: [] for one in goal.replicas if one.arm is Arm.CONTROL}
     for replica in replicas:
         ending = replica.state is ReplicaState.STOPPING
         if replica.address is None or not (ending or replica.state in SERVING):
             continue
-        draining = ending or (replica.id.revision, replica.id.index) not in kept
+        draining = ending or (replica.id.revision, replica.id.index) not in stay
         arm = control if replica.id.index >= CONTROL_FROM else main
         endpoint = Endpoint(address=replica.address, draining=draining)
         arm.setdefault(replica.id.revision, []).append(endpoint)
@@ -210,11 +212,14 @@ def _ordered(endpoints: _Endpoints) -> tuple[tuple[RevisionId, tuple[Endpoint, .
     return tuple((key, tuple(sorted(endpoints[key]))) for key in sorted(endpoints))
 
 
-def _stops(goal: Goal, facts: Facts, served: RouteFacts) -> Iterator[Action]:
+def _stops(memory: Memory, goal: Goal, facts: Facts, served: RouteFacts) -> Iterator[Action]:
+    """What is not wanted any more, as soon as those that stay can do without it. Old news take nothing away."""
     assert isinstance(facts.replicas, Known)
-    kept = _kept(goal)
+    if not (fresh(facts.replicas, facts.at) and fresh(facts.routes, facts.at)):
+        return
+    stay = _stay(memory, goal, facts)
     for replica in facts.replicas.value:
-        if (replica.id.revision, replica.id.index) in kept or replica.state is ReplicaState.STOPPING:
+        if (replica.id.revision, replica.id.index) in stay or replica.state is ReplicaState.STOPPING:
             continue
         if _unreached(replica, goal, facts, served):
             yield StopReplica(replica=replica.id, grace_s=goal.drain_s)
@@ -247,5 +252,7 @@ def _proof(goal: Goal, facts: Facts, served: RouteFacts) -> Iterator[Action]:
         yield Prove(revision=goal.prove, golden=goal.golden)
 
 
-def _kept(goal: Goal) -> frozenset[tuple[RevisionId, int]]:
-    return frozenset((one.revision, index) for one in goal.replicas for index in _indices(one))
+def _stay(memory: Memory, goal: Goal, facts: Facts) -> frozenset[Named]:
+    """Replicas that get requests and are not stopped: those that the goal wants, and who can not be spared yet."""
+    wanted = frozenset((one.revision, index) for one in goal.replicas for index in _indices(one))
+    return wanted | not_spared(memory, facts, wanted)

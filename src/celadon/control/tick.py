@@ -68,7 +68,7 @@ def decision(
     evidence, judged = look(memory, facts)
     probation, late = look_late(memory, facts)
     memory = replace(memory, evidence=evidence, probation=probation)
-    choice = decide(memory, facts, judged, headroom(memory, facts), now, late=late)
+    choice = decide(memory, facts, judged, headroom(facts), now, late=late)
     after = only_judged(choice.memory)
     goal = place(after, choice.routes)
     if after.goal is None or replace(goal, stamp=after.goal.stamp) != after.goal:

@@ -29,6 +29,15 @@ class Unknown:
     why: str
 
 
+FRESH_S = 5.0
+"""Facts older than this move nothing forward and take nothing away."""
+
+
+def fresh(fact: Known[object] | Unknown, wall: float) -> bool:
+    """Whether something is known and recent at this wall time."""
+    return isinstance(fact, Known) and wall - fact.taken_at <= FRESH_S
+
+
 class ReplicaState(StrEnum):
     """Where a replica stands. Exited replicas are reported until they are started again or no longer wanted."""
 

@@ -107,6 +107,17 @@ class Code(StrEnum):
     CLOCK_JUMPED = "clock_jumped"
     CHECKPOINT = "checkpoint"
     STEADY = "steady"
+    # what can be carried
+    RETURNS_IN_STEPS = "returns_in_steps"
+    RETURNS_WHOLE = "returns_whole"
+    RETURNS_TO_FEW = "returns_to_few"
+    REST_WAITS = "rest_waits"
+    FREEZE_WAITS = "freeze_waits"
+    HOLD_WAITS = "hold_waits"
+    GREEN_SHORT = "green_short"
+    RETIRING_WAITS = "retiring_waits"
+    LOSS_NOT_COVERED = "loss_not_covered"
+    LOSS_UNKNOWN = "loss_unknown"
 
 
 Value = str | int | float | bool | None
@@ -222,6 +233,21 @@ TEXTS: dict[Code, str] = {
     Code.CLOCK_JUMPED: "the wall clock jumped by {seconds:+.0f} s; deadlines are wall time",
     Code.CHECKPOINT: "evidence so far: {requests} answers, {errors} errors",
     Code.STEADY: "nothing to do",
+    Code.RETURNS_IN_STEPS: "blue can take {percent:g} % now: {ready} of the {needed} replicas that it needs are ready; "
+    "the rest follows",
+    Code.RETURNS_WHOLE: "blue can take every request now: {ready} of the {needed} replicas that it needs are ready",
+    Code.RETURNS_TO_FEW: "none of green's replicas is ready any more, so every request goes to blue, "
+    "of which {ready} of the {needed} replicas that it needs are ready",
+    Code.REST_WAITS: "going back waits with {percent:g} % of the requests on green: "
+    "{ready} of the {needed} replicas that blue needs are ready",
+    Code.FREEZE_WAITS: "harm is suspected, and a freeze waits for blue: "
+    "{ready} of the {needed} replicas that it needs are ready ({why})",
+    Code.HOLD_WAITS: "green serves until blue can: {ready} of the {needed} replicas that it needs are ready ({why})",
+    Code.GREEN_SHORT: "{ready} of the {needed} replicas that green needs are ready",
+    Code.RETIRING_WAITS: "revision {revision} is kept: of what is live {ready} of the {needed} replicas "
+    "that it needs are ready",
+    Code.LOSS_NOT_COVERED: "would not survive the loss of one {loss}: {ready} of {wanted} replicas are ready",
+    Code.LOSS_UNKNOWN: "whether a loss would be survived is not known ({why})",
 }
 
 

@@ -305,3 +305,9 @@ class Settings:
     release: ReleasePolicy
     golden: str | None
     redundancy: Redundancy = Redundancy()
+
+    @property
+    def needed(self) -> int:
+        """How many ready replicas carry every request: all but those that may be lost, and never none."""
+        wanted = self.replicas.wanted
+        return max(1, wanted - self.redundancy.spare(wanted))

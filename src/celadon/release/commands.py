@@ -41,11 +41,11 @@ class Answered:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """What a person's command is answered with. against: what speaks against green right now; then it is not
-    promoted. unseen: why it is not known whether green is ready; then it is given no more requests. suspicion: money on harm, which a person who promotes all the same forgives. wall: Unix seconds.
+    promoted. short: why green is not known to have enough ready replicas; then it is given no more requests. suspicion: money on harm, which a person who promotes all the same forgives. wall: Unix seconds.
     """
 
     against: Reason | None
-    unseen: Reason | None
+    short: Reason | None
     suspicion: float
     wall: float
 
@@ -77,7 +77,7 @@ def _one(memory: Memory, asked: Asked, known: Standing) -> Answered | None:
                     because=because(Code.COMMAND_TOO_LATE, release=command.release),
                     handled=(asked.seq,),
                 )
-            hindrance = known.against or (known.unseen if _moves_traffic(release) else None)
+            hindrance = known.against or (known.short if _moves_traffic(release) else None)
             if hindrance is not None and isinstance(command, Promote):
                 why = because(Code.NOT_PROMOTED, why=text(hindrance))
                 return Answered(memory=memory, because=why, handled=(asked.seq,))

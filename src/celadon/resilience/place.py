@@ -58,7 +58,8 @@ def _control(release: Release | None) -> tuple[ReplicaSet, ...]:
     if release is None or release.blue is None or not release.plan.control:
         return ()
     stage = release.plan.stages[release.stage]
-    if release.phase is Phase.ROLLING_BACK or (stage.share == FULL and release.phase is not Phase.WAITING):
+    gone_back = release.phase is Phase.ROLLING_BACK and not release.kept
+    if gone_back or (stage.share == FULL and release.phase is not Phase.WAITING):
         return ()
     return (ReplicaSet(revision=release.blue, arm=Arm.CONTROL, count=release.settings.replicas),)
 

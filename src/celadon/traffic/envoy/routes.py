@@ -79,8 +79,11 @@ def _unit(way: Way) -> str:
 
 def _among(rule: Rule, way: Way) -> Json:
     drawn: Json = {"clusters": [_weighted(rule, way, target) for target in way.split]}
-    if rule.draw is None or way.header is None:
+    if rule.draw is None or (way.header is None and way.kept_by is None):
         return {"weighted_clusters": drawn}
+    if way.kept_by is not None:
+        hashed: Json = {"cookie": {"name": way.kept_by}}
+        return {"weighted_clusters": {**drawn, "use_hash_policy": True}, "hash_policy": [hashed]}
     salted = {"pattern": {"regex": "^"}, "substitution": f"{salt(rule.draw)}:"}
     return {
         "weighted_clusters": {**drawn, "use_hash_policy": True},

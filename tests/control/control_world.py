@@ -319,10 +319,13 @@ class Routes:
         routed = set(world.split())
         idle = {one.address: one for one in world.there.values() if one.address}
         arms = world.arms()
+        points = world.confirmed.endpoints if world.confirmed else ()
+        draining = {point.address for _, of in points for point in of if point.draining}
         idle = {
             address: one
             for address, one in idle.items()
             if one.id.revision not in routed
+            or address in draining
             or (one.id.index >= CONTROL_FROM and (one.id.revision, Arm.CONTROL) not in arms)
         }
         world.unrouted = {address: world.unrouted.get(address, world.at) for address in idle}

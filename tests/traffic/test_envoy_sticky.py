@@ -232,6 +232,50 @@ def test_what_only_looks_like_a_cookie_of_ours_is_none():
     asyncio.run(story())
 
 
+RETURN = (5000, 3333, 1000)
+"""What is left on green, step by step, of the half that was drawn to it."""
+
+
+def test_by_header_requests_return_in_steps_and_whoever_went_back_stays_there():
+    async def story():
+        async with running() as world:
+            blue, green = await world.upstream("blue"), await world.upstream("green")
+            route = route_spec()
+            await world.serve(drawing(world, blue, green, 5000, route, sticky=BY_HEADER, shares=(5000,)))
+            before = await green_users(route.port)
+            for share in RETURN:
+                left = {"sticky": BY_HEADER, "shares": (5000,), "returning": True}
+                await world.serve(drawing(world, blue, green, share, route, **left))
+                now = await green_users(route.port)
+                assert now <= before
+                assert as_drawn(len(now), len(USERS), share)
+                before = now
+
+    asyncio.run(story())
+
+
+def test_by_cookie_requests_return_in_steps_and_whoever_went_back_stays_there():
+    async def story():
+        async with running() as world:
+            blue, green = await world.upstream("blue"), await world.upstream("green")
+            route, browsers = route_spec(), [Browser() for _ in range(600)]
+            await world.serve(drawing(world, blue, green, 5000, route, sticky=BY_COOKIE, shares=(5000,)))
+            await visit(route.port, browsers)
+            before = on_green(browsers)
+            for share in RETURN:
+                left = {"sticky": BY_COOKIE, "shares": (5000,), "returning": True}
+                await world.serve(drawing(world, blue, green, share, route, **left))
+                strangers = [Browser() for _ in range(200)]
+                assert await visit(route.port, [*browsers, *strangers]) == 0, "nobody is drawn anew"
+                now = on_green(browsers)
+                assert now <= before
+                assert as_drawn(len(now), len(browsers), share)
+                assert as_drawn(len(on_green(strangers)), len(strangers), share)
+                before = now
+
+    asyncio.run(story())
+
+
 def test_a_switch_of_a_sticky_draw_is_confirmed_and_remembered_by_a_new_daemon():
     async def story():
         async with running() as world:

@@ -30,6 +30,7 @@ from celadon.doors.api.explain import (
     verdict,
 )
 from celadon.release.stage import in_force
+from celadon.resilience.headroom import survives
 
 Json = dict[str, Any]
 
@@ -56,11 +57,18 @@ def service(view: View) -> Json:
         "route": _route(memory, view.facts),
         "revisions": [_revision(memory, view.facts, revision) for revision in _shown(memory, view.facts)],
         "replicas_unknown_because": _why_unknown(view.facts),
+        "not_survived": _not_survived(view),
         "verdict": verdict(view.judged.verdict) if view.judged else None,
         "judged": judged_now(view),
         "probation": _probation(memory),
         "feedback": heard(view.facts.heard if view.facts else None),
     }
+
+
+def _not_survived(view: View) -> Json | None:
+    """Why the loss that the service is meant to outlive would hurt callers now; null where it would not."""
+    why = survives(view.memory, view.facts) if view.facts else None
+    return reason(why) if why else None
 
 
 def heard(of: Heard | None) -> Json | None:

@@ -71,6 +71,8 @@ def _block(view: Json, now: float) -> Iterator[Line]:
     yield from route_lines(view["route"])
     if view["replicas_unknown_because"]:
         yield entry("replicas", (f"not known: {view['replicas_unknown_because']}", BAD))
+    elif view["not_survived"]:
+        yield entry("losses", (view["not_survived"]["text"], WAIT))
 
 
 def _probation(of: Json | None, now: float) -> Iterator[Line]:

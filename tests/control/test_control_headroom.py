@@ -11,7 +11,8 @@ from release_given import BLUE, GREEN, ROUTE, SERVICE, facts, settings, wanted
 
 from celadon.control.reconcile import reconcile
 from celadon.domain.action import StopReplica
-from celadon.domain.command import Abort, Rollback
+from celadon.domain.command import Abort, Promote, Rollback
+from celadon.domain.compare import Compare
 from celadon.domain.facts import Facts, Known, ReplicaFact, ReplicaState, RouteFacts
 from celadon.domain.goal import Goal, Part, ReplicaSet, Route, Stamp
 from celadon.domain.memory import Memory
@@ -19,9 +20,11 @@ from celadon.domain.names import CONTROL_FROM, STANDBY_FROM, Address, ReplicaId,
 from celadon.domain.plan import FULL
 from celadon.domain.reason import Code, text
 from celadon.domain.release import Outcome, Phase
-from celadon.domain.spec import Exactly, Redundancy, Settings, Survives
+from celadon.domain.spec import Exactly, Ramp, Redundancy, Settings, Step, Survives
 from celadon.resilience.headroom import headroom, survives
 
+COMPARE = Compare(rest_s=20.0)
+RAMP = Ramp(steps=(Step(share=500, dwell_s=60),))
 ON_BLUE = (Route(split=(Part(revision=BLUE.id, share=FULL),)),)
 
 
@@ -34,12 +37,17 @@ def watching(world: World, **given_too: object) -> str:
     """Green has every request and is watched."""
     bring_up(world, **given_too)
     release = deploy(world, GREEN, **given_too)
+    until(world, Phase.WATCHING)
+    return release
+
+
+def until(world: World, phase: Phase) -> None:
     for _ in range(100):
         moving = world.memory.release
-        if moving is not None and moving.phase is Phase.WATCHING:
-            return release
+        if moving is not None and moving.phase is phase:
+            return
         world.step()
-    raise AssertionError(f"never watched; now {world.memory.release}")
+    raise AssertionError(f"{phase} never came; now {world.memory.release}")
 
 
 def lose(world: World, revision: RevisionId, *indices: int) -> None:
@@ -118,17 +126,45 @@ def test_a_crash_in_mid_return_goes_on_where_it_was(world: World) -> None:
     assert (world.memory.last.outcome, world.split()) == (Outcome.ROLLED_BACK, {BLUE.id: FULL})
 
 
-def test_no_share_rises_while_green_is_short(world: World) -> None:
+def test_a_green_that_stays_short_is_not_promoted(world: World) -> None:
     watching(world)
     lose(world, GREEN.id, 1)
-    for _ in range(40):
-        world.step()
-    assert world.memory.live == BLUE.id
-    assert "promoted" not in steps_told(world)
-    come_back(world, GREEN.id)
     world.until_ended()
     assert world.memory.last is not None
-    assert world.memory.last.outcome in {Outcome.PROMOTED, Outcome.ROLLED_BACK}
+    assert (world.memory.last.outcome, world.memory.live) == (Outcome.ROLLED_BACK, BLUE.id)
+    assert world.split() == {BLUE.id: FULL}
+
+
+def test_a_person_gives_no_more_requests_to_a_green_that_is_short(world: World) -> None:
+    bring_up(world)
+    release = deploy(world, GREEN, strategy=RAMP, compare=COMPARE)
+    until(world, Phase.WATCHING)
+    lose(world, GREEN.id, 1)
+    ask(world, Promote(release=release))
+    view = world.step()
+    assert text(view.because) == (
+        "a person asked to promote green, but 1 of the 2 replicas that green needs are ready"
+    )
+    assert world.split()[GREEN.id] == 500
+
+
+def test_a_freeze_waits_for_a_blue_that_is_short(world: World) -> None:
+    world.rate = 2_000.0
+    bring_up(world)
+    deploy(world, GREEN, strategy=RAMP, compare=COMPARE)
+    until(world, Phase.WATCHING)
+    lose(world, BLUE.id, 1)
+    world.characters[GREEN.id].error_share = 0.03
+    for _ in range(40):
+        view = world.step()
+        if view.because.code is Code.FREEZE_WAITS:
+            break
+    assert view.because.code is Code.FREEZE_WAITS
+    assert world.split()[GREEN.id] == 500
+    come_back(world, BLUE.id)
+    for _ in range(4):
+        world.step()
+    assert world.split() == {BLUE.id: FULL}
 
 
 def test_what_was_live_before_is_kept_until_what_is_live_can_carry_everything(world: World) -> None:

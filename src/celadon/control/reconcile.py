@@ -254,5 +254,9 @@ def _proof(goal: Goal, facts: Facts, served: RouteFacts) -> Iterator[Action]:
 
 def _stay(memory: Memory, goal: Goal, facts: Facts) -> frozenset[Named]:
     """Replicas that get requests and are not stopped: those that the goal wants, and who can not be spared yet."""
-    wanted = frozenset((one.revision, index) for one in goal.replicas for index in _indices(one))
-    return wanted | not_spared(memory, facts, wanted)
+    kept = _kept(goal)
+    return kept | not_spared(memory, facts, kept)
+
+
+def _kept(goal: Goal) -> frozenset[Named]:
+    return frozenset((one.revision, index) for one in goal.replicas for index in _indices(one))

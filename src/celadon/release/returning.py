@@ -68,7 +68,8 @@ def waits_for_blue(memory: Memory, release: Release, seen: Seen) -> Reason:
     if release.kept and room.ready:
         left = release.kept / 100
         return because(Code.REST_WAITS, percent=left, ready=room.ready, needed=room.needed)
-    return because(Code.BLUE_NOT_READY, ready=room.ready, wanted=room.needed)
+    wanted = (memory.settings or release.settings).replicas.wanted
+    return because(Code.BLUE_NOT_READY, ready=room.ready, wanted=wanted)
 
 
 def _keeps(memory: Memory, release: Release, seen: Seen) -> int:

@@ -3,7 +3,7 @@
 Nothing here waits and nothing is remembered: an effect is asked for again until the facts show it done.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 
 from celadon.domain.action import (
@@ -17,9 +17,9 @@ from celadon.domain.action import (
     StopReplica,
 )
 from celadon.domain.facts import Facts, Known, ReplicaFact, ReplicaState, RouteFacts, SourceState
-from celadon.domain.goal import Arm, Endpoint, Goal, ReplicaSet, Wanted
+from celadon.domain.goal import Arm, Cover, Endpoint, Goal, ReplicaSet, Wanted, arm_of
 from celadon.domain.memory import Memory
-from celadon.domain.names import CONTROL_FROM, Digest, ReplicaId, RevisionId, ServiceKey
+from celadon.domain.names import Digest, ReplicaId, RevisionId, ServiceKey
 from celadon.domain.release import Phase
 
 RETRY_REFUSED_S = 5.0
@@ -40,7 +40,7 @@ def reconcile(service: ServiceKey, memory: Memory, facts: Facts) -> tuple[Action
         actions += _starts(service, memory, goal, facts)
         if isinstance(facts.routes, Known):
             actions += _routes(service, memory, goal, facts, facts.routes.value)
-            actions += _stops(goal, facts, facts.routes.value)
+            actions += _stops(memory, goal, facts, facts.routes.value)
             actions += _proof(goal, facts, facts.routes.value)
     return tuple(actions)
 
@@ -85,21 +85,11 @@ def _starts(service: ServiceKey, memory: Memory, goal: Goal, facts: Facts) -> It
         trees = memory.revisions[one.revision].trees
         if not all(_verified(memory, facts, tree) for tree in trees):
             continue
-        there = {replica.id.index: replica for replica in _replicas(one, facts)}
-        for index in _indices(one):
+        there = {replica.id.index: replica for replica in facts.of(one.revision, one.arm)}
+        for index in one.indices:
             if _may_start(there.get(index), facts.at):
                 replica = ReplicaId(service=service, revision=one.revision, index=index)
                 yield StartReplica(replica=replica)
-
-
-def _indices(one: ReplicaSet) -> range:
-    """The numbers of the replicas of a set; those of a control arm begin where no main arm ever gets."""
-    first = CONTROL_FROM if one.arm is Arm.CONTROL else 0
-    return range(first, first + one.wanted)
-
-
-def _replicas(one: ReplicaSet, facts: Facts) -> tuple[ReplicaFact, ...]:
-    return facts.control_of(one.revision) if one.arm is Arm.CONTROL else facts.of(one.revision)
 
 
 def _verified(memory: Memory, facts: Facts, tree: Digest) -> bool:
@@ -169,7 +159,7 @@ def wish(service: ServiceKey, memory: Memory, goal: Goal, facts: Facts) -> Wante
     """
     assert goal.route is not None
     assert isinstance(facts.replicas, Known)
-    main, control = _endpoints(goal, facts.replicas.value)
+    main, control = _endpoints(goal, facts.replicas.value, _kept(memory, goal, facts))
     if not any(main.values()) and not goal.routes:
         return None
     preview = goal.preview if goal.preview is not None and main.get(goal.preview) else None
@@ -184,15 +174,40 @@ def wish(service: ServiceKey, memory: Memory, goal: Goal, facts: Facts) -> Wante
             (key, memory.revisions[key].ready) for key in sorted({*main, *control}) if key in memory.revisions
         ),
         controls=_ordered(control),
+        covers=tuple(sorted({**_covers_of_leaving(main, facts), **dict(_covers(goal))}.items())),
     )
 
 
+def _covers_of_leaving(main: Container[RevisionId], facts: Facts) -> dict[RevisionId, Cover]:
+    """What leaves keeps the settings it has: new ones would be nobody's gain."""
+    confirmed = facts.routes.value.confirmed if isinstance(facts.routes, Known) else None
+    return {key: cover for key, cover in (confirmed.covers if confirmed else ()) if key in main}
+
+
+def _covers(goal: Goal) -> Iterator[tuple[RevisionId, Cover]]:
+    """How each revision's main arm outlives losses, as the proxy has to know it."""
+    behind = {one.revision: one.wanted for one in goal.replicas if one.arm is Arm.STANDBY}
+    for one in goal.replicas:
+        if one.arm is Arm.MAIN:
+            yield (
+                one.revision,
+                Cover(
+                    replicas=one.wanted,
+                    spare=one.redundancy.spare(one.wanted),
+                    standby=behind.get(one.revision, 0),
+                    hang_s=one.redundancy.hang_s,
+                ),
+            )
+
+
 _Endpoints = dict[RevisionId, list[Endpoint]]
+_Place = tuple[RevisionId, int]
 
 
-def _endpoints(goal: Goal, replicas: Iterable[ReplicaFact]) -> tuple[_Endpoints, _Endpoints]:
-    """Of main arms, and of control arms, by revision."""
-    kept = _kept(goal)
+def _endpoints(
+    goal: Goal, replicas: Iterable[ReplicaFact], kept: frozenset[_Place]
+) -> tuple[_Endpoints, _Endpoints]:
+    """Of main arms with the standbys behind them, and of control arms, by revision."""
     main: _Endpoints = {one.revision: [] for one in goal.replicas if one.arm is Arm.MAIN}
     control: _Endpoints = {one.revision: [] for one in goal.replicas if one.arm is Arm.CONTROL}
     for replica in replicas:
@@ -200,9 +215,12 @@ def _endpoints(goal: Goal, replicas: Iterable[ReplicaFact]) -> tuple[_Endpoints,
         if replica.address is None or not (ending or replica.state in SERVING):
             continue
         draining = ending or (replica.id.revision, replica.id.index) not in kept
-        arm = control if replica.id.index >= CONTROL_FROM else main
-        endpoint = Endpoint(address=replica.address, draining=draining)
-        arm.setdefault(replica.id.revision, []).append(endpoint)
+        arm = arm_of(replica.id.index)
+        endpoint = Endpoint(
+            address=replica.address, draining=draining, standby=arm is Arm.STANDBY, zone=replica.zone
+        )
+        points = control if arm is Arm.CONTROL else main
+        points.setdefault(replica.id.revision, []).append(endpoint)
     return main, control
 
 
@@ -210,9 +228,9 @@ def _ordered(endpoints: _Endpoints) -> tuple[tuple[RevisionId, tuple[Endpoint, .
     return tuple((key, tuple(sorted(endpoints[key]))) for key in sorted(endpoints))
 
 
-def _stops(goal: Goal, facts: Facts, served: RouteFacts) -> Iterator[Action]:
+def _stops(memory: Memory, goal: Goal, facts: Facts, served: RouteFacts) -> Iterator[Action]:
     assert isinstance(facts.replicas, Known)
-    kept = _kept(goal)
+    kept = _kept(memory, goal, facts)
     for replica in facts.replicas.value:
         if (replica.id.revision, replica.id.index) in kept or replica.state is ReplicaState.STOPPING:
             continue
@@ -247,5 +265,30 @@ def _proof(goal: Goal, facts: Facts, served: RouteFacts) -> Iterator[Action]:
         yield Prove(revision=goal.prove, golden=goal.golden)
 
 
-def _kept(goal: Goal) -> frozenset[tuple[RevisionId, int]]:
-    return frozenset((one.revision, index) for one in goal.replicas for index in _indices(one))
+def _kept(memory: Memory, goal: Goal, facts: Facts) -> frozenset[_Place]:
+    """The replicas that are to go on where they are."""
+    wanted = frozenset((one.revision, index) for one in goal.replicas for index in one.indices)
+    return wanted - {(replica.revision, replica.index) for replica in _moved(memory, goal, facts)}
+
+
+def _moved(memory: Memory, goal: Goal, facts: Facts) -> Iterator[ReplicaId]:
+    """Replicas that leave a zone in which they do not belong any more, to be started again in theirs.
+
+    One of a revision at a time, and only while all are ready and one may be missing. Nothing moves during a release:
+    what is compared should not change, and green is in its own zones from the start.
+    """
+    if memory.release is not None:
+        return
+    for revision in dict.fromkeys(one.revision for one in goal.replicas):
+        sets = [one for one in goal.replicas if one.revision == revision]
+        if all(facts.ready(revision, one.arm) >= one.wanted for one in sets):
+            yield from list(_astray(sets, goal, facts))[:1]
+
+
+def _astray(sets: Iterable[ReplicaSet], goal: Goal, facts: Facts) -> Iterator[ReplicaId]:
+    """Replicas in another zone than theirs that the others can do without. A standby carries nothing."""
+    for one in sets:
+        if one.arm is Arm.STANDBY or one.redundancy.spare(one.wanted):
+            for replica in facts.of(one.revision, one.arm):
+                if replica.id.index in one.indices and replica.zone != goal.zone_of(replica.id):
+                    yield replica.id

@@ -45,7 +45,7 @@ class Upstream:
 
     /slow/SECONDS, /stream/SECONDS (a line every 50 ms, `end` last), /status/CODE, /reset
     (closes without an answer), /break (closes in the middle of one), /echo (the body's length), /who.
-    held: nothing is answered before it is set, but /ready is. path: behaves as if everybody had asked for this.
+    held: nothing is answered before it is set, but /ready is. deaf: not even /ready is. path: behaves as if everybody had asked for this.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Upstream:
     open_answers: int = 0
     resets: int = 0
     ready: bool = True
+    deaf: bool = False
 
     async def start(self, port: int = 0) -> "Upstream":
         self._tasks: set[asyncio.StreamWriter] = set()
@@ -96,6 +97,8 @@ class Upstream:
             while size := int((await reader.readline()).strip() or b"0", 16):
                 body += (await reader.readexactly(size + 2))[:-2]
             await reader.readline()
+        if path == "/ready" and self.deaf:
+            await asyncio.Event().wait()
         if path == "/ready":
             return await self._send(writer, 200 if self.ready else 503, "")
         self.seen.append(path)
@@ -209,6 +212,7 @@ class World:
             endpoints=points,
             ready=tuple((r, "/ready") for r in replicas),
             preview=more.pop("preview", None),
+            covers=more.pop("covers", ()),
         )
 
 

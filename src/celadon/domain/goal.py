@@ -59,7 +59,7 @@ class Cover:
     replicas: int = 1
     spare: int = 0
     standby: int = 0
-    hang_s: float = 3.0
+    hang_s: float = 5.0
 
     @property
     def needed(self) -> int:

@@ -260,7 +260,7 @@ class Redundancy:
     zones: tuple[str, ...] = ()
     survives: Survives = Survives.NOTHING
     standby: int = 0
-    hang_s: float = 3.0
+    hang_s: float = 5.0
 
     def spare(self, replicas: int) -> int:
         """How many of so many replicas may be lost while the rest still carries every request."""

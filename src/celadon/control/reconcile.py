@@ -53,7 +53,7 @@ def reached(memory: Memory, facts: Facts) -> bool:
     there = {(one.id.revision, one.id.index) for one in replicas.value if one.state is ReplicaState.READY}
     return (
         len(there) == len(replicas.value)
-        and there == (_kept(goal) if goal else frozenset())
+        and there == (_kept(memory, goal, facts) if goal else frozenset())
         and served.value.pending is None
         and served.value.refused is None
         and not reconcile(memory.service, memory, facts)

@@ -10,6 +10,7 @@ from e2e_world import alive, until, world
 pytestmark = pytest.mark.e2e
 
 PLAN = {"zones": ["a", "b"], "standby": 1, "hangSeconds": 0.8}
+RETRY = {"when": "reset", "perTrySeconds": 1.5}
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def made():
         spec = made.service(
             replicas=4,
             redundancy=PLAN,
-            route={"retry": {"when": "reset"}},
+            route={"retry": RETRY},
             answer={"says": ["CELADON_ZONE"]},
         )
         made.done("deploy", "-f", spec)
@@ -99,7 +100,7 @@ def test_when_all_of_the_first_set_is_lost_at_once_the_standby_answers(made, fig
     assert made.replicas()[-1]["pid"] == standby["pid"]
 
 
-def test_a_replica_that_hangs_is_left_alone_within_the_time_that_was_stated(made, figure):
+def test_what_a_replica_holds_that_hangs_is_answered_elsewhere_in_the_time_that_was_stated(made, figure):
     victim = first_set(made)[0]
     with Load(port=made.port(), path="/slow/0.1") as load:
         until(lambda: len(load.ended) > 20)
@@ -110,7 +111,7 @@ def test_a_replica_that_hangs_is_left_alone_within_the_time_that_was_stated(made
     figure("gap_ms", round(load.longest_gap_s() * 1000))
     figure("longest_ms", round(longest * 1000))
     assert load.failed() == []
-    assert longest < PLAN["hangSeconds"] + 1.0
+    assert longest < RETRY["perTrySeconds"] + 1.0
     assert until(lambda: spread(made)) == AS_PLANNED
 
 
@@ -118,7 +119,7 @@ def test_other_zones_are_moved_into_under_load_and_a_restarted_daemon_finds_them
     spec = made.service(
         replicas=4,
         redundancy={**PLAN, "zones": ["b", "c"]},
-        route={"retry": {"when": "reset"}},
+        route={"retry": RETRY},
         answer={"says": ["CELADON_ZONE"]},
     )
     moved = [("main", "b"), ("main", "c"), ("main", "b"), ("main", "c"), ("standby", "b")]

@@ -18,6 +18,7 @@ from celadon.domain.goal import Endpoint, Part, Route, Stamp, Wanted
 from celadon.domain.names import Address, RevisionId, ServiceKey
 from celadon.domain.spec import Retry, RetryWhen, RouteSpec
 from celadon.traffic.envoy import EnvoyRouter
+from celadon.traffic.envoy.snapshot import cluster_name
 
 BLUE, GREEN = RevisionId("b" * 12), RevisionId("a" * 12)
 
@@ -172,6 +173,12 @@ class World:
         service = wanted if isinstance(wanted, ServiceKey) else wanted.service
         seen = self.router.observe(service)
         return seen.value if isinstance(seen, Known) else RouteFacts(notes=(seen.why,))
+
+    def healthy(self, wanted: Wanted, upstream: Upstream) -> bool:
+        """Whether Envoy takes a replica of the only revision to be ready, as of the last look."""
+        ((revision, _),) = wanted.endpoints
+        host = self.router._view[cluster_name(wanted.service, revision)].get(upstream.address)
+        return host is not None and host.healthy
 
     def serves_nothing(self, wanted: Wanted) -> bool:
         facts = self.facts(wanted)

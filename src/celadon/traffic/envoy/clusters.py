@@ -46,7 +46,7 @@ def cluster_with(value: Cluster, source: Json) -> Json:
         },
         "ignore_health_on_host_removal": True,
         "circuit_breakers": {"thresholds": [_COPIES if value.use is Use.MIRROR else _CALLERS]},
-        "close_connections_on_host_health_failure": value.use is Use.MIRROR or _asks_elsewhere(value),
+        "close_connections_on_host_health_failure": value.use is Use.MIRROR,
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": f"{API}.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -68,16 +68,6 @@ def panic_percent(value: Cluster) -> int:
     dead would get what the standby answers, and copies are worth no such try.
     """
     return 0 if value.cover.standby or value.use is Use.MIRROR else 1
-
-
-def _asks_elsewhere(value: Cluster) -> bool:
-    """Whether what a hung replica holds is cut, so that it is asked again elsewhere.
-
-    A slow replica that misses its checks for `hang_s` is cut as well, and an answer of its that has begun is lost: a
-    hang and slowness look alike from outside. So it is done only where the owner lets requests be repeated, and where
-    there is an elsewhere; all others wait on, as if nothing had been seen.
-    """
-    return value.repeats and value.cover.replicas + value.cover.standby > 1
 
 
 def ejected_percent_max(cover: Cover) -> int:

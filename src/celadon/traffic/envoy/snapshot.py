@@ -28,7 +28,7 @@ class Cluster:
     """The replicas of one revision as one target. ready None: nobody asks after their health (a preview).
 
     Copies have a cluster of their own, so that a slow green can hold only so many of them. cover: how the replicas
-    outlive losses. repeats: whether requests that a lost replica had are sent again.
+    outlive losses.
     """
 
     service: ServiceKey
@@ -37,7 +37,6 @@ class Cluster:
     endpoints: tuple[Endpoint, ...] = ()
     use: Use = Use.MAIN
     cover: Cover = ALONE
-    repeats: bool = False
 
     @property
     def preview(self) -> bool:
@@ -139,7 +138,6 @@ def _cluster(wanted: Wanted, revision: RevisionId, points: tuple[Endpoint, ...],
         endpoints=tuple(sorted(points)),
         use=use,
         cover=cover if use is Use.MAIN else replace(cover, standby=0),
-        repeats=wanted.route.retry.when is RetryWhen.RESET,
     )
 
 

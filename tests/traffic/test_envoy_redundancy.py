@@ -138,6 +138,18 @@ def test_sets_are_priorities_and_zones_are_names():
     assert "load_balancing_weight" not in json.dumps(places)
 
 
+def test_nothing_new_is_let_in_where_all_of_it_leaves():
+    wanted = wish(Cover(replicas=2, spare=1))
+    going = tuple(replace(point, draining=True) for point in points(2))
+    assert "drop_overloads" not in assignment(main(wanted))["policy"]
+    assert (
+        "drop_overloads"
+        not in assignment(main(replace(wanted, endpoints=((BLUE, (going[0], points(2)[1])),))))["policy"]
+    )
+    (drop,) = assignment(main(replace(wanted, endpoints=((BLUE, going),))))["policy"]["drop_overloads"]
+    assert drop["drop_percentage"] == {"numerator": 100, "denominator": "HUNDRED"}
+
+
 def test_a_standby_alone_is_still_the_second_set():
     cover = Cover(replicas=2, spare=1, standby=1)
     alone = tuple(point for point in points(2, 1) if point.standby)
@@ -178,6 +190,7 @@ def claim(wanted: Wanted) -> Claim:
         wish(Cover(replicas=4, spare=2, standby=2), Retry(when=RetryWhen.RESET, per_try_s=0.5)),
         wish(Cover(replicas=2, spare=1, standby=1), there=points(2, 1)[2:]),
         wish(Cover(replicas=1, hang_s=0.2)),
+        wish(Cover(replicas=1), there=(replace(points(1)[0], draining=True),)),
         wish(Cover(replicas=1000, spare=1, hang_s=600)),
     ],
 )
@@ -220,7 +233,7 @@ def test_a_replica_that_hangs_gets_no_more_requests_and_is_not_cut_off():
             going_on = asyncio.Event()
             slow = await world.upstream("slow", held=going_on)
             well = await world.upstream("well")
-            route, cover = route_spec(RetryWhen.RESET), replace(SET, standby=0)
+            route, cover = route_spec(RetryWhen.RESET), replace(SET, standby=0, hang_s=3.0)
             wanted = await world.serve(
                 world.wish("fraud", {BLUE: [slow, well]}, {BLUE: FULL}, route, covers=((BLUE, cover),))
             )

@@ -172,8 +172,16 @@ def assignment(value: Cluster) -> Json:
             {"priority": priority, "locality": {"zone": zone}, "lb_endpoints": points}
             for (priority, zone), points in found.items()
         ],
-        "policy": {"overprovisioning_factor": factor(value)},
+        "policy": {"overprovisioning_factor": factor(value), **_nothing_new(value)},
     }
+
+
+def _nothing_new(value: Cluster) -> Json:
+    """Where all that there is leaves, nothing new is let in: Envoy would ask them, as nobody else is ready."""
+    if not value.endpoints or not all(point.draining for point in value.endpoints):
+        return {}
+    all_of_it = {"numerator": 100, "denominator": "HUNDRED"}
+    return {"drop_overloads": [{"category": "draining", "drop_percentage": all_of_it}]}
 
 
 def _place(point: Endpoint) -> tuple[int, str]:

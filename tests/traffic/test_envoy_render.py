@@ -333,6 +333,20 @@ def test_drained_takes_two_looks_apart_and_an_unmoved_counter():
     assert not watch.quiet("c", here)
 
 
+def test_what_was_in_flight_in_a_cluster_that_was_made_anew_is_never_taken_for_drained():
+    watch, here = drain.DrainWatch(), Address(host="127.0.0.1", port=1)
+
+    def see(at, requests):
+        watch.look({"c": {here: Host(healthy=True, draining=True, active=0, requests=requests)}}, at)
+        return watch.quiet("c", here)
+
+    see(0.0, requests=5)
+    assert see(0.5, requests=5)
+    assert not any(see(at, requests=0) for at in (1.0, 1.5, 9.0))
+    watch.begin_anew()
+    assert see(10.0, requests=0)
+
+
 def test_two_services_may_share_a_listener_but_no_request():
     spec = {"retry": Retry(when=RetryWhen.NEVER), "port": 8080}
     one = _wish("one", RouteSpec(preview_port=9000, **spec))

@@ -70,4 +70,5 @@ class Effects:
             tree=Path(paths[0]) if paths and paths[0] else None,
             warmup=self.sources.blob(golden) if warms_up and golden else None,
             drain_s=memory.goal.drain_s,
+            zone=memory.goal.zone_of(action.replica),
         )

@@ -6,9 +6,9 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from celadon.domain.feedback import Heard
-from celadon.domain.goal import Wanted
+from celadon.domain.goal import Arm, Wanted, arm_of
 from celadon.domain.golden import Mismatch
-from celadon.domain.names import CONTROL_FROM, Address, Digest, ReplicaId, RevisionId
+from celadon.domain.names import Address, Digest, ReplicaId, RevisionId
 from celadon.domain.samples import Samples
 
 T_co = TypeVar("T_co", covariant=True)
@@ -182,19 +182,18 @@ class Facts:
     probation_labels: Known[Samples] | Unknown = NO_LABELS
     heard: Heard | None = None
 
-    def of(self, revision: RevisionId) -> tuple[ReplicaFact, ...]:
-        """The known replicas of one revision's main arm, by index."""
-        return tuple(r for r in self._all(revision) if r.id.index < CONTROL_FROM)
+    def of(self, revision: RevisionId, arm: Arm = Arm.MAIN) -> tuple[ReplicaFact, ...]:
+        """The known replicas of one revision's arm, by index."""
+        if isinstance(self.replicas, Unknown):
+            return ()
+        return tuple(
+            r for r in self.replicas.value if r.id.revision == revision and arm_of(r.id.index) is arm
+        )
 
     def control_of(self, revision: RevisionId) -> tuple[ReplicaFact, ...]:
         """The known replicas of one revision's control arm, by index."""
-        return tuple(r for r in self._all(revision) if r.id.index >= CONTROL_FROM)
+        return self.of(revision, Arm.CONTROL)
 
-    def _all(self, revision: RevisionId) -> tuple[ReplicaFact, ...]:
-        if isinstance(self.replicas, Unknown):
-            return ()
-        return tuple(r for r in self.replicas.value if r.id.revision == revision)
-
-    def ready(self, revision: RevisionId) -> int:
-        """How many replicas of a revision can serve."""
-        return sum(r.state is ReplicaState.READY for r in self.of(revision))
+    def ready(self, revision: RevisionId, arm: Arm = Arm.MAIN) -> int:
+        """How many replicas of a revision's arm can serve."""
+        return sum(r.state is ReplicaState.READY for r in self.of(revision, arm))

@@ -12,9 +12,9 @@ from celadon.control.accept import Change, Difference
 from celadon.control.view import View
 from celadon.domain.facts import Exit, Facts, ReplicaFact, RouteFacts, Unknown
 from celadon.domain.feedback import Heard
-from celadon.domain.goal import Arm, Goal, Route
+from celadon.domain.goal import Arm, Goal, Route, arm_of
 from celadon.domain.memory import Memory
-from celadon.domain.names import CONTROL_FROM, RevisionId
+from celadon.domain.names import RevisionId
 from celadon.domain.release import Release
 from celadon.domain.revision import CommandRuntime, ModelRuntime, Revision
 from celadon.domain.samples import Counts
@@ -212,7 +212,7 @@ def _shown(memory: Memory, facts: Facts | None) -> tuple[RevisionId, ...]:
 
 
 def _revision(memory: Memory, facts: Facts | None, of: RevisionId) -> Json:
-    replicas = (*facts.of(of), *facts.control_of(of)) if facts else ()
+    replicas = [one for arm in Arm for one in facts.of(of, arm)] if facts else []
     return {
         "revision": of,
         "role": _role(memory, of),
@@ -221,6 +221,8 @@ def _revision(memory: Memory, facts: Facts | None, of: RevisionId) -> Json:
         "replicas_wanted": _replicas_wanted(memory.goal, of, Arm.MAIN),
         "replicas_ready": facts.ready(of) if facts else 0,
         "control_wanted": _replicas_wanted(memory.goal, of, Arm.CONTROL),
+        "standby_wanted": _replicas_wanted(memory.goal, of, Arm.STANDBY),
+        "standby_ready": facts.ready(of, Arm.STANDBY) if facts else 0,
         "replicas": [replica(fact) for fact in replicas],
         "counts": counts(memory.evidence.of(of)) if memory.evidence else None,
     }
@@ -264,7 +266,8 @@ def replica(fact: ReplicaFact) -> Json:
     """One replica as its platform sees it."""
     return {
         "index": fact.id.index,
-        "arm": (Arm.CONTROL if fact.id.index >= CONTROL_FROM else Arm.MAIN).value,
+        "arm": arm_of(fact.id.index).value,
+        "zone": fact.zone or None,
         "state": fact.state.value,
         "since": fact.since,
         "address": str(fact.address) if fact.address else None,

@@ -214,7 +214,12 @@ def _ready(revision: Json) -> Span:
     ready, wanted = revision["replicas_ready"], revision["replicas_wanted"]
     if not wanted:
         return (f"{len(revision['replicas'])} still there", QUIET)
-    return (f"{ready} of {wanted} ready", GOOD if ready >= wanted else WAIT)
+    standing_by, behind = revision["standby_ready"], revision["standby_wanted"]
+    standby = f", {standing_by} of {behind} standing by" if behind else ""
+    return (
+        f"{ready} of {wanted} ready{standby}",
+        GOOD if ready >= wanted and standing_by >= behind else WAIT,
+    )
 
 
 def _counted(counts: Json | None) -> str:
@@ -225,7 +230,12 @@ def _counted(counts: Json | None) -> str:
 
 def _replica(replica: Json, now: float) -> Iterator[Line]:
     state = replica["state"]
-    details = [replica["address"], f"pid {replica['pid']}" if replica["pid"] else None]
+    details = [
+        replica["address"],
+        f"pid {replica['pid']}" if replica["pid"] else None,
+        f"zone {replica['zone']}" if replica["zone"] else None,
+        "standby" if replica["arm"] == "standby" else None,
+    ]
     told = "  ".join(detail for detail in details if detail)
     exits = f"  {replica['exits']} exits in a row" if replica["exits"] else ""
     yield Line(

@@ -351,6 +351,7 @@ class EnvoyRouter:
             self._restarts = (f"Envoy was restarted: {who.last_exit or 'its last run ended'}",)
         self._source = who.source
         self._confirmer.forget()
+        self._drains.begin_anew()
         for track in self._plane.tracks.values():
             track.confirmed, track.settled = None, False
             track.target = track.kept.published if track.stuck else track.target

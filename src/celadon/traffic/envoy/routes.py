@@ -116,7 +116,7 @@ def _mirror(target: Target) -> Json:
 
 def _retry(rule: Rule) -> Json:
     nothing_sent = "connect-failure,refused-stream,reset-before-request"
-    return {
+    policy: Json = {
         "retry_on": f"{nothing_sent},reset" if rule.retry.when is RetryWhen.RESET else nothing_sent,
         "num_retries": rule.retry.attempts,
         "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.1s"},
@@ -129,4 +129,20 @@ def _retry(rule: Rule) -> Json:
             }
         ],
         "host_selection_retry_max_attempts": 5,
+    }
+    if rule.retry.per_try_s is not None:
+        policy["per_try_timeout"] = seconds(rule.retry.per_try_s)
+    if rule.standby:
+        policy["retry_priority"] = _standby_next(rule)
+    return policy
+
+
+def _standby_next(rule: Rule) -> Json:
+    """One try more among the first replicas if there are two, since the others most likely stand; then the standby."""
+    return {
+        "name": "envoy.retry_priorities.previous_priorities",
+        "typed_config": {
+            "@type": f"{API}.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+            "update_frequency": min(2, rule.retry.attempts),
+        },
     }

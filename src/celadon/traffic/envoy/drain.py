@@ -37,6 +37,10 @@ class DrainWatch:
         self._idle = {key: seen for key, seen in self._idle.items() if key[0] not in gone}
         self._quiet = {key: seen for key, seen in self._quiet.items() if key[0] not in gone}
 
+    def forget_all(self) -> None:
+        """Other Envoys than those whose counters were seen."""
+        self._idle, self._quiet = {}, {}
+
     def quiet(self, cluster: str, address: Address) -> bool:
         """Seen idle twice, 250 ms apart, with nothing new in between."""
         return self._quiet.get((cluster, address), False)

@@ -106,7 +106,7 @@ class Mover:
 
     async def _prepare(self, track: Track, target: Wanted | None) -> None:
         wanted = tracks.prepared(track.clusters, target)
-        why = lacking(_files_to_follow(track, wanted, target))
+        why = lacking(_files_to_follow(track, wanted, target) * len(self.confirmer.seats.all))
         if why is not None:
             raise RejectedError(why)
         if wanted != track.clusters or track.unproved:
@@ -163,9 +163,9 @@ class Mover:
             raise
 
     async def _publish(self, change: Change) -> None:
-        log_from = self.confirmer.proxy.log_size()
+        marks = self.confirmer.marks()
         await self.plane.publish()
-        await self.confirmer.await_force(change, log_from)
+        await self.confirmer.await_force(change, marks)
 
     async def _retreat(self, track: Track) -> None:
         """Takes out again what was put there for a wish that came to nothing."""

@@ -106,7 +106,9 @@ class Mover:
 
     async def _prepare(self, track: Track, target: Wanted | None) -> None:
         wanted = tracks.prepared(track.clusters, target)
-        why = lacking(_files_to_follow(track, wanted, target) * len(self.confirmer.seats.all))
+        seats, more = self.confirmer.seats, _files_to_follow(track, wanted, target)
+        # An Envoy that is down will want everything back.
+        why = lacking(more * len(seats.all) + seats.down() * self.plane.followed) if more else None
         if why is not None:
             raise RejectedError(why)
         if wanted != track.clusters or track.unproved:

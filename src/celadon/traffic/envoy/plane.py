@@ -86,6 +86,11 @@ class Plane:
             found += [part for part in parts(snapshot, paths) if part.file == paths.listeners_file]
         return found
 
+    @property
+    def followed(self) -> int:
+        """How many files each Envoy follows."""
+        return len(self.xds.versions) - (self.seats - 1)
+
     async def let_go(self, seat: int) -> None:
         """The last Envoy has ended, and nobody reads any more what it had for itself."""
         self.seats = seat

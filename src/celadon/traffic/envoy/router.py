@@ -66,6 +66,7 @@ class EnvoyRouter:
         self._routed = routed
         self.proxies = remembered(self._home) if proxies is None else proxies
         self._plane = Plane(self._home, seats_there(self._home, self.proxies))
+        self._seats = Seats([])
         self._drains = DrainWatch()
         self._view: View = {}
         self._readings: tuple[stats.Reading, ...] = ()
@@ -165,13 +166,13 @@ class EnvoyRouter:
                         "Envoy did not start", "\n".join(said[-5:]) or fault.what, retry_s=1
                     ) from fault
             else:
-                if late or all(seat.met for seat in self._seats.staying()):
+                if late or all(seat.met or seat.lacks for seat in self._seats.staying()):
                     return
             await asyncio.sleep(0.01)
 
     async def _keep_launched(self) -> None:
         if not self._seats.kept():
-            await asyncio.to_thread(self._seats.launch)
+            await asyncio.to_thread(self._seats.launch, self._plane.followed)
 
     async def _leave(self, seats: Sequence[Seat]) -> None:
         """The last one first, since those that stay are the first ones. One that is wanted again by now comes back."""
@@ -201,6 +202,10 @@ class EnvoyRouter:
             task.get_loop().call_exception_handler(
                 {"message": self._broken, "exception": error, "task": task}
             )
+
+    def running(self) -> int:
+        """How many Envoys take requests now."""
+        return sum(seat.alive() is not None for seat in self._seats.staying())
 
     # the port
 
@@ -414,9 +419,9 @@ class EnvoyRouter:
         return (
             *(f"{which[n]} was restarted: {how}" for n, how in sorted(self._restarts.items()) if n in which),
             *(
-                f"{which[seat.paths.number]} is not running; it is being started"
+                f"{which[seat.paths.number]} is not running; {seat.lacks or 'it is being started'}"
                 for seat in self._seats.staying()
-                if seat.met and seat.met not in self._sources
+                if seat.lacks or (seat.met and seat.met not in self._sources)
             ),
         )
 

@@ -10,6 +10,7 @@ from celadon.traffic.envoy import stats
 from celadon.traffic.envoy.admin import Admin, Host, View
 from celadon.traffic.envoy.files import write_durably
 from celadon.traffic.envoy.proxy import Identity, Proxy
+from celadon.traffic.envoy.watchers import lacking
 from celadon.traffic.envoy.words import Paths
 
 NOT_RUNNING_S = 0.03
@@ -44,7 +45,8 @@ def seats_there(home: Path, proxies: int) -> int:
 class Seat:
     """A place for one Envoy. met: the run of Envoy that was asked last, with success; "" before the first.
 
-    leaving: it takes no new connections, ends once nothing is in flight, and is not started again.
+    leaving: it takes no new connections, ends once nothing is in flight, and is not started again. lacks: why it is not
+    started.
     """
 
     paths: Paths
@@ -52,6 +54,7 @@ class Seat:
     admin: Admin
     met: str = ""
     leaving: bool = False
+    lacks: str = ""
     refused: dict[str, int] = field(default_factory=dict)
 
     def name(self, seats: int) -> str:
@@ -106,10 +109,21 @@ class Seats:
         """The runs that live now."""
         return frozenset(who.source for seat in self.all if (who := seat.alive()) is not None)
 
-    def launch(self) -> None:
-        """Starts what is not kept by a launcher. Blocks for as long as a process takes to start."""
+    def down(self) -> int:
+        """How many are to run, and do not."""
+        return sum(seat.alive() is None for seat in self.staying())
+
+    def launch(self, files: int) -> None:
+        """Starts what is not kept by a launcher. Blocks for as long as a process takes to start.
+
+        files: so many are followed by each. One more than the first would take from it what it needs for itself.
+        """
         for seat in self.staying():
-            if not seat.proxy.kept():
+            if seat.proxy.kept():
+                continue
+            more = seat is not self.first and seat.alive() is None
+            seat.lacks = lacking(files) or "" if more else ""
+            if not seat.lacks:
                 seat.proxy.launch()
 
     def kept(self) -> bool:

@@ -1,6 +1,7 @@
 """How one of several Envoys goes so that no request is lost: first it listens no more, then it finishes, then it ends."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -43,5 +44,7 @@ async def last_reading(seat: Seat, clock: Callable[[], float]) -> stats.Reading 
 
 async def end(seat: Seat) -> None:
     """Its launcher and itself."""
-    await seat.proxy.stop()
+    while seat.proxy.kept() or seat.alive() is not None:
+        with contextlib.suppress(TransientFault):
+            await seat.proxy.stop()
     (seat.proxy.home / LEAVING).unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import math
 import shutil
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -15,14 +14,14 @@ import yaml
 from celadon.domain.draw import Draw
 from celadon.domain.facts import Known, Refused, RouteFacts, Unknown
 from celadon.domain.goal import Wanted
-from celadon.domain.names import Address, ServiceKey
+from celadon.domain.names import ServiceKey
 from celadon.domain.problem import TransientFault
 from celadon.domain.samples import Cursor, Samples
 from celadon.traffic.envoy import launcher, leave, stats
 from celadon.traffic.envoy.admin import Admin, View
 from celadon.traffic.envoy.confirm import Confirmer, RejectedError
 from celadon.traffic.envoy.copies import Compared, Copied, compare, who_is_copied
-from celadon.traffic.envoy.drain import DrainWatch
+from celadon.traffic.envoy.drained import Drained
 from celadon.traffic.envoy.ears import HEAR_S, Ears, TellRouted, Written
 from celadon.traffic.envoy.move import Mover, SupersededError
 from celadon.traffic.envoy.plane import Plane
@@ -32,7 +31,7 @@ from celadon.traffic.envoy.render import static
 from celadon.traffic.envoy.seats import Look, Seat, Seats, remember, remembered, seats_there
 from celadon.traffic.envoy.snapshot import fold
 from celadon.traffic.envoy.tail import RequestLog
-from celadon.traffic.envoy.track import Kept, Track, serving
+from celadon.traffic.envoy.track import Kept, Track
 
 LOG, COPIES = "log", "copies"
 """Sources of samples beside Envoy's counters, as cursors name them."""
@@ -67,7 +66,7 @@ class EnvoyRouter:
         self.proxies = remembered(self._home) if proxies is None else proxies
         self._plane = Plane(self._home, seats_there(self._home, self.proxies))
         self._seats = Seats([])
-        self._drains = DrainWatch()
+        self._drained = Drained(self._plane.tracks, clock)
         self._view: View = {}
         self._readings: tuple[stats.Reading, ...] = ()
         self._reading: stats.Reading | None = None
@@ -77,7 +76,6 @@ class EnvoyRouter:
         self._blind = "Envoy has not been asked yet"
         self._broken = ""
         self._restarts: dict[int, str] = {}
-        self._unrouted: dict[ServiceKey, Mapping[Address, float]] = {}
         self._workers: dict[ServiceKey, asyncio.Task[None]] = {}
         self._hurry = asyncio.Event()
         self._copied: Mapping[ServiceKey, Copied] = {}
@@ -112,7 +110,7 @@ class EnvoyRouter:
             Prover(envoy, self._proofs(), self._plane.with_targets),
             self._look_at,
             lambda: self._view,
-            self._drains.forget,
+            self._drained.watch.forget,
         )
         self._ears.open()
         await self._plane.publish()
@@ -221,8 +219,8 @@ class EnvoyRouter:
             confirmed=track.confirmed,
             pending=pending,
             refused=track.refused,
-            drained=self._drained(track),
-            unrouted=self._unrouted.get(service, {}),
+            drained=self._drained.of(track),
+            unrouted=self._drained.unrouted(service),
             notes=(*self._told_of_runs(), *track.notes, *self._notes(service)),
         )
         return Known(value=facts, taken_at=self._seen_at)
@@ -314,8 +312,8 @@ class EnvoyRouter:
             try:
                 if not track.settled and not track.stuck:
                     await self._mover.bring(track, target)
-                elif self._untidy(track):
-                    await self._mover.tidy(track, self._idle(track))
+                elif self._drained.untidy(track):
+                    await self._mover.tidy(track, self._drained.idle(track))
                 else:
                     return
                 self._told(track)
@@ -333,7 +331,7 @@ class EnvoyRouter:
     def _told(self, track: Track) -> None:
         track.notes = ()
         self._seen_at = self._clock()
-        self._unrouted[track.service] = self._since_unrouted(track)
+        self._drained.look(track)
         self._hurry.set()
         self._wake(track.service)
 
@@ -357,7 +355,7 @@ class EnvoyRouter:
         while True:
             pause_s = LOOK_S
             try:
-                if undrained := self._undrained():
+                if undrained := self._drained.open_ones():
                     pause_s = LOOK_SOON_S
                 if undrained and self._seats.sources() == self._sources:
                     self._take(await self._seats.view(undrained), whole=False)
@@ -387,7 +385,7 @@ class EnvoyRouter:
             self._meet(look)
         if look.sources != self._sources:
             # Sums of other runs prove nothing beside sums of these.
-            self._drains.forget_all()
+            self._drained.watch.forget_all()
         self._sources, self._readings = look.sources, look.readings
         self._reading, self._copied = stats.together(look.readings), copied
         self._ears.counted(self._reading.source, self._requests)
@@ -431,52 +429,15 @@ class EnvoyRouter:
         return view
 
     def _take(self, view: View, *, whole: bool) -> None:
-        before = {service: self._drained(track) for service, track in self._plane.tracks.items()}
+        before = {service: self._drained.of(track) for service, track in self._plane.tracks.items()}
         self._view = view if whole else {**self._view, **view}
-        self._drains.look(view, time.monotonic(), whole=whole)
+        self._drained.watch.look(view, time.monotonic(), whole=whole)
         for service, track in self._plane.tracks.items():
-            self._unrouted[service] = self._since_unrouted(track)
-            if self._untidy(track) and (track.settled or track.stuck):
+            self._drained.look(track)
+            if self._drained.untidy(track) and (track.settled or track.stuck):
                 self._work_on(track)
-            if self._drained(track) != before[service]:
+            if self._drained.of(track) != before[service]:
                 self._wake(service)
-
-    def _drained(self, track: Track) -> frozenset[Address]:
-        """Nothing is drained before the routes that leave it out are known to be in force."""
-        if not _seen_in_force(track):
-            return frozenset()
-        busy = _reached(track)
-        pairs = _callers_replicas(track)
-        busy |= {address for name, address in pairs if not self._drains.quiet(name, address)}
-        return frozenset({address for _, address in pairs} | set(track.kept.gone)) - busy
-
-    def _since_unrouted(self, track: Track) -> Mapping[Address, float]:
-        """Since when each known replica gets no new requests; while the route is in doubt, since none."""
-        before = self._unrouted.get(track.service, {})
-        idle = {address for _, address in _callers_replicas(track)} - _reached(track)
-        if not _seen_in_force(track):
-            return {**dict.fromkeys(idle, math.inf), **before}
-        return {address: min(before.get(address, math.inf), self._clock()) for address in idle}
-
-    def _undrained(self) -> frozenset[str]:
-        """Clusters of which somebody may be waiting for a replica to become idle."""
-        return frozenset(
-            cluster.name
-            for track in self._plane.tracks.values()
-            for cluster in track.clusters
-            for endpoint in cluster.endpoints
-            if (cluster.name, endpoint.address) not in serving(track.confirmed)
-            and not self._drains.quiet(cluster.name, endpoint.address)
-            and not cluster.preview
-        )
-
-    def _idle(self, track: Track) -> frozenset[tuple[str, Address]]:
-        """Replicas taken out that have nothing in flight, and so can go for good."""
-        leaving = [(c.name, e.address) for c in track.kept.leaving for e in c.endpoints]
-        return frozenset(pair for pair in leaving if self._drains.quiet(*pair))
-
-    def _untidy(self, track: Track) -> bool:
-        return bool(self._idle(track)) or any(not cluster.endpoints for cluster in track.kept.leaving)
 
     def _unrepeatable(self, service: ServiceKey) -> tuple[str, ...]:
         tallies = self._reading.tallies.get(service, {}) if self._reading is not None else {}
@@ -515,21 +476,6 @@ class EnvoyRouter:
     def _requests(self, service: ServiceKey) -> int:
         tallies = self._reading.tallies.get(service, {}) if self._reading is not None else {}
         return sum(tally.requests for tally in tallies.values())
-
-
-def _seen_in_force(track: Track) -> bool:
-    return track.confirmed is not None or (track.settled and track.target is None)
-
-
-def _reached(track: Track) -> set[Address]:
-    """Replicas that some wish gives requests to: what is in force, what is written, what is wanted."""
-    wishes = (track.confirmed, track.kept.published, track.target)
-    return {address for wanted in wishes for _, address in serving(wanted)}
-
-
-def _callers_replicas(track: Track) -> list[tuple[str, Address]]:
-    """(cluster, replica) of everything that callers might reach; the preview's own clusters left out."""
-    return [(c.name, e.address) for c in track.clusters if not c.preview for e in c.endpoints]
 
 
 def _restamp(track: Track, wanted: Wanted) -> None:

@@ -421,6 +421,11 @@ class EnvoyRouter:
                 for seat in self._seats.staying()
                 if seat.lacks or (seat.met and seat.met not in self._sources)
             ),
+            *(
+                f"{which[seat.paths.number]} listens no more, and ends once nothing is in flight there"
+                for seat in self._seats
+                if seat.leaving
+            ),
         )
 
     async def _look_at(self, clusters: frozenset[str]) -> View:

@@ -259,3 +259,22 @@ def test_a_port_that_somebody_else_has_is_refused_beside_two_of_ours():
             await world.serve(world.wish("fraud", {BLUE: [blue]}, {BLUE: FULL}, route_spec(port=free_port())))
 
     asyncio.run(story())
+
+
+def test_no_second_one_is_started_that_would_take_from_the_first_what_it_needs(monkeypatch):
+    """The limit is the user's, so that a test must not use it up."""
+
+    async def story():
+        monkeypatch.setattr("celadon.traffic.envoy.seats.lacking", lambda files: f"{files} are too many")
+        async with running(2) as world:
+            blue = await world.upstream("blue")
+            wish = await world.serve(world.wish("fraud", {BLUE: [blue]}, {BLUE: FULL}))
+            assert world.router.running() == 1
+            notes = world.facts(wish).notes
+            assert any("Envoy 2 of 2 is not running; " in n and "too many" in n for n in notes), notes
+            monkeypatch.undo()
+            await eventually(lambda: world.router.running() == 2)
+            await eventually(lambda: len(world.router._sources) == 2)
+            await eventually(lambda: not any("is not running" in n for n in world.facts(wish).notes))
+
+    asyncio.run(story())

@@ -163,10 +163,10 @@ class World:
         self.stack.push_async_callback(server.stop)
         return server
 
-    async def restart_daemon(self) -> None:
+    async def restart_daemon(self, proxies: int | None = None) -> None:
         """The daemon dies and comes back; Envoy is left alone."""
         await self.router.close(stop_proxy=False)
-        self.router = EnvoyRouter(self.home, self.woken.append)
+        self.router = EnvoyRouter(self.home, self.woken.append, proxies=proxies)
         await self.router.start()
 
     def facts(self, wanted: Wanted | ServiceKey) -> RouteFacts:
@@ -229,11 +229,11 @@ def route_spec(retry: RetryWhen = RetryWhen.BEFORE_SENT, **more: object) -> Rout
 
 
 @contextlib.asynccontextmanager
-async def running() -> AsyncIterator[World]:
+async def running(proxies: int | None = None) -> AsyncIterator[World]:
     """A router over a fresh home; afterwards Envoy and the upstreams are gone."""
     home = Path(tempfile.mkdtemp(prefix="celadon-"))
     woken: list[ServiceKey] = []
-    router = EnvoyRouter(home, woken.append)
+    router = EnvoyRouter(home, woken.append, proxies=proxies)
     async with contextlib.AsyncExitStack() as stack:
         world = World(home=home, router=router, woken=woken, stack=stack)
         try:

@@ -146,7 +146,7 @@ def test_a_lone_replica_is_never_ejected_and_one_of_two_is():
 
             async def ejections(wish, revision):
                 name = f"cluster.default/{wish.service.name}/{revision}.outlier_detection.ejections_enforced_total"
-                found = await world.router._admin._json(f"/stats?format=json&filter={name}")
+                found = await world.router._seats.first.admin._json(f"/stats?format=json&filter={name}")
                 return found["stats"][0]["value"]
 
             async with caller(alone) as client:

@@ -69,7 +69,7 @@ def test_by_header_units_are_the_same_after_a_freeze_and_after_a_restart_and_oth
 
 async def restart_envoy(world, wish):
     """Kills it, and returns when another one serves what this one did."""
-    os.kill(world.router._proxy.identity().pid, signal.SIGKILL)
+    os.kill(world.router._seats.first.proxy.identity().pid, signal.SIGKILL)
     await eventually(lambda: world.facts(wish).confirmed is None)
     await eventually(lambda: world.facts(wish).confirmed == wish)
 

@@ -38,10 +38,11 @@ class Daemon:
 
 
 @asynccontextmanager
-async def daemon(home: Path) -> AsyncIterator[Daemon]:
+async def daemon(home: Path, proxies: int | None = None) -> AsyncIterator[Daemon]:
     """Everything of one machine, running until the context is left. Replicas and Envoy outlive it.
 
-    home: a folder of its owner's alone, which is there. Raises Fault when another daemon has it.
+    home: a folder of its owner's alone, which is there. proxies: how many Envoys share the ports, None for as many as
+    before. Raises Fault when another daemon has it.
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(hold(home / "daemon.lock"))
@@ -66,7 +67,7 @@ async def daemon(home: Path) -> AsyncIterator[Daemon]:
         labels = SqliteLabels(home)
         labels.start()
         stack.push_async_callback(labels.close)
-        router = EnvoyRouter(home / "envoy", wake, routed=labels.routed)
+        router = EnvoyRouter(home / "envoy", wake, routed=labels.routed, proxies=proxies)
         await router.start()
         stack.push_async_callback(router.close, stop_proxy=False)
         prober = GoldenProber(wake)

@@ -104,7 +104,9 @@ async def _body(request: Request) -> dict[str, Any]:
 async def _health(session: Session, _request: Request) -> Response:
     version = importlib.metadata.version("celadon")
     about = {"api": API, "version": version, "pid": os.getpid(), "home": str(session.daemon.home)}
-    return JSONResponse({**about, "started_at": session.started_at})
+    router = session.daemon.router
+    proxies = {"wanted": router.proxies, "running": router.running()}
+    return JSONResponse({**about, "started_at": session.started_at, "proxies": proxies})
 
 
 async def _has_blob(session: Session, request: Request) -> Response:

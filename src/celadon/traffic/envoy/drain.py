@@ -48,15 +48,17 @@ class DrainWatch:
         self._counted = counted if whole else self._counted | counted
         self._remade = {key: at for key, at in (since | anew).items() if key in self._counted}
 
-    def begin_anew(self) -> None:
-        """Another run of Envoy: what the last one had in flight ended with it."""
-        self._counted, self._remade = {}, {}
-
     def forget(self, clusters: Iterable[str]) -> None:
         """Whatever was seen of these was seen before their routes changed, and proves nothing."""
         gone = set(clusters)
         self._idle = {key: seen for key, seen in self._idle.items() if key[0] not in gone}
         self._quiet = {key: seen for key, seen in self._quiet.items() if key[0] not in gone}
+
+    def forget_all(self, *, ended: bool) -> None:
+        """Other Envoys than those whose counters were seen. ended: all of these, with what they had in flight."""
+        self._idle, self._quiet, self._counted = {}, {}, {}
+        if ended:
+            self._remade = {}
 
     def quiet(self, cluster: str, address: Address) -> bool:
         """Seen idle twice, 250 ms apart, with nothing new in between."""

@@ -15,8 +15,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,17 +51,20 @@ class Course:
     storm_s: float
     judged_s: float
     every_s: float
+    apart_s: tuple[float, float]
     rate_per_s: float
 
 
-def course(minutes: float, seed: int, rate_per_s: float) -> Course:
-    length_s = 60 * minutes
+def course(minutes: float, seed: int, rate_per_s: float, *, quick: bool) -> Course:
+    length_s = 60.0 if quick else 60 * minutes
     return Course(
         seed=seed,
         length_s=length_s,
-        storm_s=length_s / 6,
-        judged_s=length_s / 3,
-        every_s=min(5.0, length_s / 60),
+        storm_s=length_s / 2 if quick else length_s / 6,
+        judged_s=length_s / 2 if quick else length_s / 3,
+        every_s=2.0 if quick else 5.0,
+        # A replica is back and healthy long before the next kill.
+        apart_s=(2.0, 6.0) if quick else (6.0, 18.0),
         rate_per_s=rate_per_s,
     )
 
@@ -103,7 +106,7 @@ class Soak:
             )
             for name in (*CALLED, UNCALLED)
         ]
-        self.killer = Killer(home=self.home, services=self.services, seed=of.seed)
+        self.killer = Killer(home=self.home, services=self.services, seed=of.seed, apart_s=of.apart_s)
         self.heard = Heard()
         self.samples: list[Json] = []
         self._enough = threading.Event()
@@ -122,12 +125,18 @@ class Soak:
                 for service in self.services:
                     stack.enter_context(self._thread(partial(self._release, service)))
                 stack.enter_context(self._thread(partial(self.killer.run, self._enough)))
-                stack.callback(self._enough.set)
+                stack.callback(self._end)
                 self._sample()
-        if self._broken:
-            raise self._broken[0]
-        # The last kills show that a long life is not needed, and what a restart costs after so many releases.
-        self.killer.daemon()
+            if self._broken:
+                raise self._broken[0]
+            # What the proxy and the daemon need to come back after so many releases, under load.
+            self.killer.envoy()
+            self.killer.daemon()
+
+    def _end(self) -> None:
+        self._enough.set()
+        for service in self.services:
+            service.over.set()
 
     @contextlib.contextmanager
     def _thread(self, work: Any) -> Iterator[None]:
@@ -154,18 +163,22 @@ class Soak:
 
     def _sample(self) -> None:
         with self._out.open("w") as out:
+            out.write(json.dumps(asdict(self._of)) + "\n")
             due = self._began
             while (passed := time.monotonic() - self._began) < self._of.length_s and not self._broken:
-                if passed < self._of.storm_s:
-                    self.killer.storm.set()
-                else:
-                    self.killer.storm.clear()
+                self._blow(passed < self._of.storm_s)
                 sample = self._look(passed)
                 self.samples.append(sample)
                 out.write(json.dumps(sample) + "\n")
                 out.flush()
                 due += self._of.every_s
                 time.sleep(max(0.0, due - time.monotonic()))
+
+    def _blow(self, now: bool) -> None:
+        if now:
+            self.killer.storm.set()
+        else:
+            self.killer.storm.clear()
 
     def _look(self, passed_s: float) -> Json:
         sample: Json = {"at_s": round(passed_s, 1)}
@@ -222,7 +235,7 @@ def run(of: Course, out: Path) -> tuple[Report, list[str]]:
     strange = [one for service in soak.services for one in service.strange]
     for one in (*strange, *failed):
         print(json.dumps(one), file=sys.stderr)
-    figures = {
+    figures: dict[str, float | int] = {
         **counted(soak.samples),
         "failed_repeatable": len(failed),
         "failed_without_proxy": len(soak.heard.failures) - len(failed),
@@ -252,8 +265,12 @@ def _options() -> argparse.Namespace:
     options.add_argument("--json", action="store_true", help="end with one JSON object on a line")
     options.add_argument("--quick", action="store_true", help="a smoke test of a minute, without a verdict")
     options.add_argument("--seed", type=int, default=1, help="seed of everything that is drawn")
-    options.add_argument("--out", type=Path, default=ROOT / "build" / "soak.jsonl", help="file for the samples")
-    options.add_argument("--draw", type=Path, help="draw the samples of --out into this file, and run nothing")
+    options.add_argument(
+        "--out", type=Path, default=ROOT / "build" / "soak.jsonl", help="file for the samples"
+    )
+    options.add_argument(
+        "--draw", type=Path, help="draw the samples of --out into this file, and run nothing"
+    )
     return options.parse_args()
 
 
@@ -261,12 +278,14 @@ def main() -> int:
     """0 flat and nothing lost, 1 anything else."""
     chosen = _options()
     if chosen.draw is not None:
-        draw([json.loads(line) for line in chosen.out.read_text().splitlines()], chosen.draw)
+        course_of, *samples = (json.loads(line) for line in chosen.out.read_text().splitlines())
+        draw(course_of, samples, chosen.draw)
         return 0
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    of = course(chosen.minutes, chosen.seed, chosen.rate, quick=chosen.quick)
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        report, wrong = run(course(1.0 if chosen.quick else chosen.minutes, chosen.seed, chosen.rate), chosen.out)
+        report, wrong = run(of, chosen.out)
     except (PartyError, MissingToolError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1

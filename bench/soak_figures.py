@@ -63,9 +63,7 @@ def lost(failures: Sequence[Json], away: Sequence[tuple[float, float]]) -> list[
     return [
         one
         for one in failures
-        if not any(
-            one["at"] <= back + LEEWAY_S and one["ended"] >= gone - LEEWAY_S for gone, back in away
-        )
+        if not any(one["at"] <= back + LEEWAY_S and one["ended"] >= gone - LEEWAY_S for gone, back in away)
     ]
 
 

@@ -16,17 +16,19 @@ from bench.processes import PartyError, wait_until
 from bench.soak_service import Service
 
 BACK_S = 60.0
-APART_S = (6.0, 18.0)
-"""The least and the most between two kills: a replica is back and healthy long before the next one."""
+KINDS = ("replica", "envoy", "daemon")
 
 
 @dataclass(slots=True, kw_only=True)
 class Killer:
-    """Kills until told to stop. storm: daemon and proxy, too, and not replicas alone."""
+    """Kills until told to stop. storm: daemon and proxy, too, and not replicas alone. apart_s: least and most seconds
+    between two kills.
+    """
 
     home: CeladonHome
     services: Sequence[Service]
     seed: int
+    apart_s: tuple[float, float]
     storm: threading.Event = field(default_factory=threading.Event)
     counts: Counter[str] = field(default_factory=Counter)
     away: list[tuple[float, float]] = field(default_factory=list)
@@ -35,9 +37,11 @@ class Killer:
 
     def run(self, enough: threading.Event) -> None:
         draws = random.Random(self.seed)
-        while not enough.wait(draws.uniform(*APART_S)):
-            kinds = ("replica", "envoy", "daemon") if self.storm.is_set() else ("replica",)
-            match draws.choice(kinds):
+        deck: list[str] = []
+        while not enough.wait(draws.uniform(*self.apart_s)):
+            # Dealt and not drawn, so that even a short storm has some of each.
+            deck = deck or draws.sample(KINDS, len(KINDS))
+            match deck.pop() if self.storm.is_set() else "replica":
                 case "envoy":
                     self.envoy()
                 case "daemon":

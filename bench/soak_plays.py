@@ -14,9 +14,15 @@ WATCH: Json = {
     "minRequests": 5,
     "maxErrorPercent": 20,
     "maxLatencyMsP95": 60_000,
-    "deadlineSeconds": 30,
+    "deadlineSeconds": 20,
 }
-JUDGE: Json = {"errors": {"extraPercent": 20}, "freezeSeconds": 2}
+JUDGE: Json = {
+    "errors": {"extraPercent": 20},
+    "falsePromotionPercent": 45,
+    "falseRollbackPercent": 10,
+    "freezeSeconds": 2,
+}
+"""A judge that is soon sure: how good it is, is not asked here."""
 HALF: Json = {"percent": 50, "seconds": 1}
 FULL: Json = {"percent": 100, "seconds": 1}
 
@@ -97,7 +103,7 @@ def budget_that_is_spent(of: Service) -> None:
 
 def _budget() -> Json:
     spent = {"badAnswers": 200, "confidence": 0.9, "requestsPerSecond": 25}
-    return policy(exposure=spent, judge=JUDGE)
+    return policy(exposure=spent, judge=JUDGE) | {"watch": WATCH | {"deadlineSeconds": 60}}
 
 
 def aborted_at_the_gate(of: Service) -> None:

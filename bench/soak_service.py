@@ -21,7 +21,7 @@ from celadon.doors.cli.client import Client
 from celadon.doors.cli.sources import body, resolve, upload
 
 BACK_S = 60.0
-SETTLED_S = 90.0
+SETTLED_S = 120.0
 LOOK_S = 0.25
 MODEL_PATH = "/v2/models/{}/infer"
 INPUT = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1.0, 2.0]}]}
@@ -58,7 +58,9 @@ class Service:
         self._client = Client(socket)
         self._seen: set[str] = set()
         self.labels: list[str] = []
+        """Request ids of the answers that its callers had lately."""
         self.over = threading.Event()
+        """Nothing more is wanted of it: what still moves is aborted."""
 
     @property
     def target(self) -> Json:
@@ -121,7 +123,9 @@ class Service:
         """Whether the release got there, before it ended in another way."""
         return bool(
             self._until(
-                lambda view: self._phase(view) in phases if self._busy(view) else None,
+                lambda view: (
+                    None if self.over.is_set() or not self._busy(view) else self._phase(view) in phases
+                ),
                 f"{self.name} is {' or '.join(phases)}",
             )
         )
@@ -132,15 +136,14 @@ class Service:
 
         def still(view: Json) -> bool:
             moving = view["release"]
-            waits = moving is not None and (moving["phase"] == "holding" or moving["stays_frozen"])
-            if waits and moving["release"] not in asked:
+            if moving is not None and moving["release"] not in asked and self._waits(moving):
                 asked.add(moving["release"])
                 self.order("abort")
             return not self._busy(view)
 
         self._until(still, f"{self.name} has settled")
         last = self.view()["last_release"]
-        if expected and (last is None or last["outcome"] not in expected):
+        if not self.over.is_set() and (last is None or last["outcome"] not in expected):
             self.strange.append({"service": self.name, "expected": expected, "release": _brief(last)})
 
     def until_removed(self) -> None:
@@ -158,7 +161,7 @@ class Service:
         ]
 
     def _until(self, condition: Callable[[Json], bool | None], what: str) -> bool:
-        """What the condition says as soon as it is true; False when it says None; an end of the soak ends all waits."""
+        """What the condition says as soon as it is true; False when it says None."""
         until = time.monotonic() + SETTLED_S
         while time.monotonic() < until:
             found = condition(self.view())
@@ -166,6 +169,10 @@ class Service:
                 return bool(found)
             time.sleep(LOOK_S)
         raise PartyError(f"not within {SETTLED_S:.0f} s: {what}: {json.dumps(_state(self.view()))}")
+
+    def _waits(self, moving: Json) -> bool:
+        """Whether a person is waited for who will not come."""
+        return self.over.is_set() or moving["phase"] == "holding" or moving["stays_frozen"]
 
     @staticmethod
     def _busy(view: Json) -> bool:

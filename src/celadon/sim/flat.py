@@ -58,7 +58,8 @@ class Growth:
 
 
 def growth(curve: Curve) -> Growth:
-    """The median of the slopes between any two bins of time (Theil 1950, Sen 1968), so that no spike decides.
+    """The larger of two slopes that no single spike decides: the median of those between any two bins of time (Theil
+    1950, Sen 1968), which sees what rises steadily, and that from the first quarter to the last, which sees a step.
 
     A bin stands for the median of its values, or, of a sawtooth, for its peak: there are fewer of these, for each has
     to hold a peak. A curve that has values in one bin alone can not grow.
@@ -66,13 +67,20 @@ def growth(curve: Curve) -> Growth:
     assert curve.values, f"{curve.name} has no values"
     points = _binned(curve)
     slopes = [(late - early) / (then - before) for (before, early), (then, late) in combinations(points, 2)]
-    per_hour = median(slopes) * HOUR_S if slopes else 0.0
+    per_hour = max(median(slopes), _from_end_to_end(points)) * HOUR_S if slopes else 0.0
     middle = median(curve.values)
     if per_hour == 0:
         percent = 0.0
     else:
         percent = 100 * per_hour / middle if middle else math.copysign(math.inf, per_hour)
     return Growth(middle=middle, amount_per_hour=per_hour, percent_per_hour=percent)
+
+
+def _from_end_to_end(points: Sequence[tuple[float, float]]) -> float:
+    few = max(1, len(points) // 4)
+    first, last = points[:few], points[-few:]
+    rise = median(value for _, value in last) - median(value for _, value in first)
+    return rise / (median(at for at, _ in last) - median(at for at, _ in first))
 
 
 def _binned(curve: Curve) -> list[tuple[float, float]]:

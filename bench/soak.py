@@ -26,7 +26,7 @@ from bench.celadon_home import CeladonHome, Json
 from bench.machine import describe
 from bench.processes import PartyError, free_ports
 from bench.report import Report, json_line, table
-from bench.soak_figures import counted, curve_figures, growing, growths, lost
+from bench.soak_figures import counted, curve_figures, growing, growths, lost, too_high
 from bench.soak_gauges import of_home, of_process
 from bench.soak_kills import Killer
 from bench.soak_picture import draw
@@ -255,7 +255,7 @@ def run(of: Course, out: Path) -> tuple[Report, list[str]]:
         seconds=round(time.monotonic() - began, 1),
     )
     losses = [f"{len(failed)} requests failed that may be repeated"] if failed else []
-    return report, [*losses, *growing(grown)]
+    return report, [*losses, *growing(grown), *too_high(soak.samples)]
 
 
 def _options() -> argparse.Namespace:

@@ -17,6 +17,9 @@ from bench.backends import NAME_HEADER
 
 ANSWER_S = 30.0
 TOLD_S = 1.0
+IDLE_MAX = 8
+"""Connections kept per service: those that a slow moment needs beyond must not look as if the proxy grew."""
+
 PLANTED = "bad"
 """Servers whose name begins so fail on purpose: that answer is theirs and no loss of the platform."""
 
@@ -121,7 +124,7 @@ async def _ask(target: Target) -> tuple[int, dict[str, str]]:
         await reader.readexactly(int(headers["content-length"]))
         kept = headers.get("connection", "").lower() != "close"
     finally:
-        if kept:
+        if kept and len(target.idle) < IDLE_MAX:
             target.idle.append((reader, writer))
         else:
             writer.transport.abort()

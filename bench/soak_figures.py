@@ -26,9 +26,13 @@ LIMITS: Mapping[str, Limit] = {
     "home_replicas_mb": DISK,
     "home_models_mb": DISK,
     "home_other_mb": DISK,
-    "home_files": MEMORY,
 }
 """What may grow in an hour; set before anything was measured. A count may be one more, for it is a whole number."""
+
+CEILINGS: Mapping[str, float] = {"home_requests_mb": 9 * 65.0, "home_files": 2000}
+"""What does not level out within an hour, and how much there may be of it: nine files of 64 MiB of which each may be a
+little too large, and for an hour after it was last asked for every upload.
+"""
 
 LEEWAY_S = 0.5
 """A request may be sent so long before the proxy is killed, or meet a listener that is just being opened."""
@@ -58,6 +62,16 @@ def growing(of: Mapping[str, Growth]) -> list[str]:
     ]
 
 
+def too_high(samples: Sequence[Json]) -> list[str]:
+    """What was above its ceiling at any time, in words."""
+    most = {name: max(curve(samples, name).values) for name in CEILINGS}
+    return [
+        f"{name} was {most[name]:.0f}, over {CEILINGS[name]:.0f}"
+        for name in most
+        if most[name] > CEILINGS[name]
+    ]
+
+
 def lost(failures: Sequence[Json], away: Sequence[tuple[float, float]]) -> list[Json]:
     """Failures that no absence of the proxy explains: every request may be repeated, so there must be none."""
     return [
@@ -69,7 +83,7 @@ def lost(failures: Sequence[Json], away: Sequence[tuple[float, float]]) -> list[
 
 def curve_figures(samples: Sequence[Json], of: Mapping[str, Growth]) -> dict[str, float | int]:
     """Of each curve its last and largest value and how it grew, counts in pieces and all else in percent."""
-    figures: dict[str, float | int] = {}
+    figures: dict[str, float | int] = {f"{name}_max": max(curve(samples, name).values) for name in CEILINGS}
     for name, one in of.items():
         values = curve(samples, name).values
         figures[f"{name}_last"] = values[-1]

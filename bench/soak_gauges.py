@@ -19,7 +19,11 @@ KINDS = {
     "trees": "models",
     "drafts": "models",
 }
-"""What belongs together, by the beginning of its name in the home; all else is called other."""
+"""What belongs together, by the beginning of its name in the home; all else is called other. Envoy's log of requests
+is counted by itself.
+"""
+
+REQUESTS = "access.log"
 
 
 def of_process(pid: int, name: str) -> dict[str, float]:
@@ -37,16 +41,17 @@ def of_process(pid: int, name: str) -> dict[str, float]:
 
 
 def of_home(home: Path) -> dict[str, float]:
-    """Megabytes by kind, and how many files there are in all."""
+    """Megabytes by kind, and how many files and folders there are in all."""
     sizes: Counter[str] = Counter()
     files = 0
-    for folder, _, names in os.walk(home):
+    for folder, folders, names in os.walk(home):
         first = Path(folder).relative_to(home).parts[:1]
         for name in names:
+            kind = "requests" if name.startswith(REQUESTS) else _kind(first[0] if first else name)
             with contextlib.suppress(OSError):
-                sizes[_kind(first[0] if first else name)] += (Path(folder) / name).lstat().st_size
-                files += 1
-    kinds = sorted({*KINDS.values(), "other"})
+                sizes[kind] += (Path(folder) / name).lstat().st_size
+        files += len(names) + len(folders)
+    kinds = sorted({*KINDS.values(), "requests", "other"})
     return {f"home_{kind}_mb": round(sizes[kind] / MIB, 3) for kind in kinds} | {"home_files": files}
 
 

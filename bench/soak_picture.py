@@ -7,7 +7,7 @@ from typing import Any
 
 import matplotlib as mpl
 from bench.celadon_home import Json
-from bench.soak_figures import LIMITS, curve
+from bench.soak_figures import COUNT, LIMITS, curve
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -85,9 +85,9 @@ PANELS = (
         title="The rest of the home",
         unit="MB on disk",
         lines=(
+            Line(name="home_answers_mb", label="answers", colour=GREEN),
             Line(name="home_envoy_mb", label="Envoy's files", colour=BLUE),
-            Line(name="home_answers_mb", label="logs of requests", colour=GREEN),
-            Line(name="home_replicas_mb", label="replicas' logs", colour=SAND),
+            Line(name="home_replicas_mb", label="replicas' files", colour=SAND),
             Line(name="home_models_mb", label="models", colour=RUST),
         ),
     ),
@@ -151,7 +151,7 @@ def _panel(axes: Axes, panel: Panel, course: Mapping[str, float], samples: Seque
             linewidth=1.3,
             label=_label(line, course["judged_s"], samples),
         )
-    axes.set_title(panel.title, loc="left", fontsize=10.5, fontweight="bold", color=INK, pad=22)
+    axes.set_title(panel.title, loc="left", fontsize=10.5, fontweight="bold", color=INK, pad=18)
     axes.text(0, 1.02, panel.unit, transform=axes.transAxes, fontsize=8, color=PALE)
     axes.set_xlim(0, samples[-1]["at_s"] / MINUTE_S)
     # Curves of which one looks whether they grow are read from zero, or noise would look like growth.
@@ -163,4 +163,6 @@ def _label(line: Line, judged_s: float, samples: Sequence[Json]) -> str:
     if line.name not in LIMITS:
         return line.label
     grown = growth(curve(samples, line.name).since(judged_s))
+    if LIMITS[line.name] is COUNT:
+        return f"{line.label} ({grown.amount_per_hour:+.1f}/h)"
     return f"{line.label} ({grown.percent_per_hour:+.1f} %/h)"

@@ -4,7 +4,7 @@ import math
 import random
 
 import pytest
-from bench.soak_figures import LEEWAY_S, LIMITS, curve_figures, growing, growths, lost
+from bench.soak_figures import CEILINGS, LEEWAY_S, LIMITS, curve_figures, growing, growths, lost, too_high
 
 from celadon.sim.flat import Curve, Limit, growth
 
@@ -82,7 +82,7 @@ def test_a_small_amount_is_allowed_where_the_limit_says_so():
 
 def samples(**rising):
     """An hour in which everything is level, but for those that rise by so much."""
-    level = dict.fromkeys(LIMITS, 100.0)
+    level = dict.fromkeys([*LIMITS, *CEILINGS], 100.0)
     return [
         {"at_s": at, **level, **{name: level[name] + much * at / 3600 for name, much in rising.items()}}
         for at in HOUR
@@ -112,3 +112,9 @@ def test_only_what_the_absence_of_the_proxy_explains_is_no_loss():
     before, after = {"at": 90.0, "ended": 90.1}, {"at": 103.0, "ended": 103.1}
     assert lost([during, met_by_the_kill, just_after], away) == []
     assert lost([before, during, after], away) == [before, after]
+
+
+def test_what_can_not_level_out_within_an_hour_has_a_ceiling():
+    assert too_high(samples(home_requests_mb=300)) == []
+    (told,) = too_high(samples(home_requests_mb=600))
+    assert told == "home_requests_mb was 699, over 585"

@@ -6,10 +6,8 @@ import pytest
 
 from celadon.domain.compare import Compare, Units
 from celadon.domain.evidence import Tally
-from celadon.domain.spec import AbTest, ReleasePolicy
 from celadon.judge.coin import EventCoin
-from celadon.judge.metrics import ERRORS, _metrics, parts, setup
-from celadon.release.plan import plan_of
+from celadon.judge.metrics import ERRORS, _metrics, parts
 
 
 def coin_of_errors(units: Units) -> EventCoin:
@@ -33,10 +31,3 @@ def test_a_caller_who_counted_as_calm_and_fails_later_is_a_fair_bet(share: int) 
 
 def test_the_parts_of_a_bet_are_one_whatever_is_judged() -> None:
     assert sum(parts(Compare(), copies=True).values()) == pytest.approx(1)
-
-
-def test_releases_under_one_policy_are_set_up_once_whatever_their_plans_replace() -> None:
-    policy = ReleasePolicy(strategy=AbTest(test_s=60), compare=Compare())
-    first, second = (plan_of(policy, parent=parent) for parent in ("fraud-1", "fraud-2"))
-    assert first != second
-    assert setup(first) is setup(second)

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from celadon.domain.compare import Compare, LatencyMargin, Margin, Units
 from celadon.domain.durations import GROWTH
-from celadon.domain.plan import Plan, Stage
+from celadon.domain.plan import Plan
 from celadon.judge.bet import alike, differing, not_worse, wrong_more_often
 from celadon.judge.compare import LATENCY, SCORE, Comparison, Levels, Metric, ScoreRules, Wager
 from celadon.judge.latency import LatencyRules
@@ -43,22 +43,20 @@ class Setup:
     """Metrics that go by labels."""
 
 
+@lru_cache(maxsize=256)
 def setup(plan: Plan) -> Setup | None:
     """How a plan's release is judged; None where nothing is compared."""
-    return _setup(plan.compare, plan.stages, plan.control) if plan.compare is not None else None
-
-
-@lru_cache(maxsize=256)
-def _setup(compare: Compare, stages: tuple[Stage, ...], control: bool) -> Setup:
-    """By what of a plan it follows from: all releases under one policy share it, and their plans name their parents."""
-    copies = compare.freeze_mirror > 0 or any(stage.mirror > 0 for stage in stages)
-    guards = [stage.guard for stage in stages if stage.guard is not None]
-    metrics = _metrics(compare, copies=copies, control=control)
+    if plan.compare is None:
+        return None
+    compare = plan.compare
+    copies = compare.freeze_mirror > 0 or any(stage.mirror > 0 for stage in plan.stages)
+    guards = [stage.guard for stage in plan.stages if stage.guard is not None]
+    metrics = _metrics(compare, copies=copies, control=plan.control)
     return Setup(
         compare=compare,
         comparison=_comparison(compare, metrics, copies=copies),
         limits=limits(guards[0]) if guards else None,
-        control=control,
+        control=plan.control,
         copies=copies,
         groups=compare.groups.values if compare.groups else (),
         late=frozenset(metric.name for metric in metrics if metric.late or metric.of),

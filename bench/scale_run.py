@@ -1,6 +1,6 @@
 """One number of services on one daemon's loop, in a process of its own. Prints what it saw as JSON.
 
-    python -m bench.scale_run SERVICES RELEASED REST_S RELEASE_S
+python -m bench.scale_run SERVICES RELEASED REST_S RELEASE_S
 """
 
 import asyncio

@@ -202,7 +202,9 @@ class Router:
         before = dict(since)
         answered = {key: int(total) for key, total in sorted(one.answered.items())}
         counts = [
-            Counts(revision=key, requests=(done := total - int(before.get(key, "0"))), latency=((100.0, done),))
+            Counts(
+                revision=key, requests=(done := total - int(before.get(key, "0"))), latency=((100.0, done),)
+            )
             for key, total in answered.items()
         ]
         to = (*((key, str(total)) for key, total in answered.items()), ("log", str(len(one.log))))

@@ -343,8 +343,11 @@ def test_what_was_in_flight_in_a_cluster_that_was_made_anew_is_never_taken_for_d
     see(0.0, requests=5)
     assert see(0.5, requests=5)
     assert not any(see(at, requests=0) for at in (1.0, 1.5, 9.0))
+    watch.forget_all(ended=False)
+    assert not any(see(at, requests=0) for at in (10.0, 10.5))
     watch.forget_all(ended=True)
-    assert see(10.0, requests=0)
+    assert not see(11.0, requests=0)
+    assert see(11.5, requests=0)
 
 
 def test_two_services_may_share_a_listener_but_no_request():

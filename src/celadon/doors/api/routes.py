@@ -25,6 +25,9 @@ BODY_BYTES_MAX = 4 * 1024 * 1024
 
 API = 1
 
+VERSION = importlib.metadata.version("celadon")
+"""Read once: whoever asks for it anew makes the library keep what it saw of every folder that changed since."""
+
 Endpoint = Callable[[Session, Request], Awaitable[Response]]
 
 
@@ -102,8 +105,7 @@ async def _body(request: Request) -> dict[str, Any]:
 
 
 async def _health(session: Session, _request: Request) -> Response:
-    version = importlib.metadata.version("celadon")
-    about = {"api": API, "version": version, "pid": os.getpid(), "home": str(session.daemon.home)}
+    about = {"api": API, "version": VERSION, "pid": os.getpid(), "home": str(session.daemon.home)}
     router = session.daemon.router
     proxies = {"wanted": router.proxies, "running": router.running()}
     return JSONResponse({**about, "started_at": session.started_at, "proxies": proxies})

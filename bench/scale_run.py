@@ -6,25 +6,29 @@ python -m bench.scale_run SERVICES RELEASED REST_S RELEASE_S
 import asyncio
 import gc
 import json
+import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from bench.exchanges import quantile
 from bench.process_cost import rss_mib
+from bench.scale_figures import Seen
 from bench.scale_world import World
+
 from celadon.control.engine import Engine
 from celadon.control.loop import PERIOD_S
 from celadon.domain.command import Deploy
-from celadon.domain.compare import Compare
+from celadon.domain.compare import Compare, Margin
+from celadon.domain.facts import Known
 from celadon.domain.memory import Memory
 from celadon.domain.names import Digest, RevisionId, ServiceKey
-from celadon.domain.reason import Code, because
-from celadon.domain.release import Phase
+from celadon.domain.reason import Code, because, text
 from celadon.domain.revision import ModelRuntime, Revision
 from celadon.domain.spec import (
     Exactly,
@@ -39,29 +43,11 @@ from celadon.domain.spec import (
     Step,
     Watch,
 )
-from celadon.store.journal import SqliteJournal
+from celadon.store.journal import Row, SqliteJournal
 
-SETTLED_S = 120.0
+SETTLED_S = 180.0
 REPLICAS = 2
 DWELL_S = 4.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What one run saw. cpu_ms: processor time of celadon alone for every service once, a period's worth.
-
-    lag_s: from when a service was due, or a fact of it changed, to its decision being durable.
-    """
-
-    services: int
-    released: int
-    idle_cpu_ms: float
-    cpu_ms: float
-    rss_mib: float
-    lag_s_p99: float
-    lag_s_max: float
-    ended: int
-    bytes_per_release: float
 
 
 class Watched(SqliteJournal):
@@ -71,8 +57,13 @@ class Watched(SqliteJournal):
         super().__init__(path)
         self.lags_s: list[float] = []
         self.ticks = 0
+        self.written = 0
         self._due: dict[ServiceKey, float] = {}
         self._looked: list[ServiceKey] = []
+
+    def _insert(self, rows: Sequence[Row]) -> None:
+        super()._insert(rows)
+        self.written += sum(len(record) + len(link) for *_, record, link in rows)
 
     def woken(self, service: ServiceKey) -> None:
         now = time.monotonic()
@@ -116,10 +107,10 @@ def settings(number: int, dwell_s: float) -> Settings:
         prove_s=60,
         hold_s=1.0,
         strategy=Ramp(steps=tuple(Step(share=share, dwell_s=dwell_s) for share in (500, 2_500, 5_000))),
-        compare=Compare(),
+        compare=Compare(errors=Margin(ratio_max=3.0, extra_max=0.02)),
         watch=Watch(watch_s=dwell_s, requests_min=1, deadline_s=600),
     )
-    return Settings(replicas=Exactly(replicas=REPLICAS), route=route, drain_s=5, release=policy)
+    return Settings(replicas=Exactly(replicas=REPLICAS), route=route, drain_s=5, release=policy, golden=None)
 
 
 async def measured(services: int, released: int, rest_s: float, release_s: float, home: Path) -> Seen:
@@ -137,22 +128,27 @@ async def measured(services: int, released: int, rest_s: float, release_s: float
     world.wake = wake
     engine.start(1)
     try:
-        await _until(lambda: all(_at_rest(engine, key) for key in keys))
+        await _until(lambda: all(_at_rest(engine, key) for key in keys), partial(_told, engine, keys))
+        await asyncio.sleep(2 * PERIOD_S)
         idle = await _watched(world, journal, keys, rest_s)
-        before = _bytes(journal)
+        before = journal.written
         moving = keys[:released]
         for number, key in enumerate(moving):
             wish = settings(number, max(DWELL_S, release_s))
             engine.ask(key, Deploy(release=f"{key.name}-2", revision=GREEN, settings=wish))
             await asyncio.sleep(0)
-        await _until(lambda: all(_watches(engine, key) for key in moving))
+        await _until(lambda: all(_watches(engine, key) for key in moving), partial(_told, engine, moving))
         journal.lags_s.clear()
         busy = await _watched(world, journal, keys, release_s)
         lags_s = [*journal.lags_s]
-        memory = rss_mib(_pid())
-        await _until(lambda: all(_ended(engine, key) for key in moving), 8 * max(DWELL_S, release_s))
+        memory = rss_mib(os.getpid())
+        await _until(
+            lambda: all(_ended(engine, key) for key in moving),
+            partial(_told, engine, moving),
+            120 + 8 * max(DWELL_S, release_s),
+        )
         ended = sum(engine.view(key).memory.live == GREEN.id for key in moving)
-        grown = _bytes(journal) - before
+        grown = journal.written - before
     finally:
         await engine.close()
         journal.close()
@@ -193,11 +189,11 @@ async def _watched(world: World, journal: Watched, keys: list[ServiceKey], secon
     await asyncio.sleep(seconds)
     cpu_ns = time.process_time_ns() - cpu_ns
     periods = (time.monotonic() - began) / PERIOD_S
-    ours_ns = cpu_ns - (world.spent.ns - spent_ns) - (journal.ticks - ticks) * _look_ns(world, journal, keys)
+    ours_ns = cpu_ns - (world.spent.ns - spent_ns) - (journal.ticks - ticks) * _look_ns(world, keys)
     return ours_ns / 1e6 / periods
 
 
-def _look_ns(world: World, journal: Watched, keys: list[ServiceKey]) -> float:
+def _look_ns(world: World, keys: list[ServiceKey]) -> float:
     """What it takes the world to be looked at once, without what it counts apart."""
     effects, rounds = world.effects, max(1, 2_000 // len(keys))
     spent_ns, cpu_ns = world.spent.ns, time.process_time_ns()
@@ -215,45 +211,35 @@ def _look_ns(world: World, journal: Watched, keys: list[ServiceKey]) -> float:
 
 
 def _at_rest(engine: Engine, key: ServiceKey) -> bool:
+    """Whether it serves what it should, and its last tick had nothing to say."""
     view = engine.view(key)
-    goal = view.memory.goal
-    return (
-        view.memory.release is None
-        and goal is not None
-        and isinstance(seen := view.facts and view.facts.routes, object)
-        and view.facts is not None
-        and getattr(getattr(seen, "value", None), "confirmed", None) is not None
-        and view.because.code is Code.STEADY
-    )
+    served = view.facts.routes if view.facts else None
+    confirmed = served.value.confirmed if isinstance(served, Known) else None
+    return confirmed is not None and view.memory.release is None and view.because.code is Code.STEADY
+
+
+def _told(engine: Engine, keys: list[ServiceKey]) -> str:
+    """What the services are about, each reason once."""
+    views = [engine.view(key) for key in keys]
+    return "; ".join(sorted({view.fault or text(view.because) for view in views})[:5])
 
 
 def _watches(engine: Engine, key: ServiceKey) -> bool:
-    release = engine.view(key).memory.release
-    return release is not None and release.phase in {Phase.WATCHING, Phase.HOLDING, Phase.MOVING}
+    """Whether green has been given requests, or more than that."""
+    memory = engine.view(key).memory
+    return memory.live == GREEN.id or (memory.release is not None and memory.release.moved)
 
 
 def _ended(engine: Engine, key: ServiceKey) -> bool:
     return engine.view(key).memory.release is None
 
 
-async def _until(done: object, limit_s: float = SETTLED_S) -> None:
-    assert callable(done)
+async def _until(done: Callable[[], bool], why: Callable[[], str], limit_s: float = SETTLED_S) -> None:
     until = time.monotonic() + limit_s
     while not done():
         if time.monotonic() > until:
-            raise TimeoutError("the services did not come to where they should")
+            raise TimeoutError(f"the services did not come to where they should: {why()}")
         await asyncio.sleep(0.25)
-
-
-def _bytes(journal: SqliteJournal) -> int:
-    row = journal._database.execute("SELECT sum(length(record) + length(hash)) FROM journal").fetchone()
-    return int(row[0])
-
-
-def _pid() -> int:
-    import os
-
-    return os.getpid()
 
 
 if __name__ == "__main__":

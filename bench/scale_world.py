@@ -35,7 +35,11 @@ from celadon.domain.spec import SecretEnv, SecretFile
 START_S, ROUTE_S, STOP_S = 0.2, 0.1, 0.1
 """How long a replica takes to be ready, a route to be in force, a replica to end."""
 
-RATE_PER_S = 50.0
+RATE_PER_S = 5_000.0
+
+ERRORS_PER_THOUSAND = 10
+"""Of every revision: where there are no errors at all, there is little to compare."""
+
 TOOK_US = 20_000
 
 P = ParamSpec("P")
@@ -156,7 +160,11 @@ class Replicas:
             return
         one.replicas[replica] = replace(fact, state=ReplicaState.STOPPING)
         one.look()
-        self.world.later(STOP_S, lambda: one.replicas.pop(replica, None) and None, replica.service)
+
+        def gone() -> None:
+            one.replicas.pop(replica, None)
+
+        self.world.later(STOP_S, gone, replica.service)
 
     def remove(self, service: ServiceKey) -> None:
         raise AssertionError("nothing is removed here")
@@ -165,7 +173,8 @@ class Replicas:
         raise AssertionError("there are no secrets here")
 
 
-NOTHING = Samples(cursor_from=(), cursor_to=(), counts=())
+START: Cursor = (("log", "0"),)
+NOTHING = Samples(cursor_from=START, cursor_to=START, counts=())
 
 
 class Router:
@@ -193,7 +202,7 @@ class Router:
 
     def samples(self, service: ServiceKey, since: Cursor) -> Known[Samples] | Unknown:
         one = self.world.one(service)
-        if not _drawn(one):
+        if not since and not _drawn(one):
             return Known(value=NOTHING, taken_at=time.time())
         return self._count(one, since)
 
@@ -217,6 +226,13 @@ class Router:
         return Known(value=samples, taken_at=time.time())
 
 
+def _counts(revision: RevisionId, before: int, total: int) -> Counts:
+    """The answers after the first `before` of them: every hundredth is an error."""
+    done = total - before
+    errors = total * ERRORS_PER_THOUSAND // 1000 - before * ERRORS_PER_THOUSAND // 1000
+    return Counts(revision=revision, requests=done, errors=errors, latency=((100.0, done - errors),))
+
+
 def _drawn(one: One) -> bool:
     """Whether requests are drawn, and so logged and counted."""
     wanted = one.served.confirmed
@@ -235,16 +251,18 @@ def _serve(one: One) -> None:
         for part in route.split:
             before = one.answered.get(part.revision, 0.0)
             one.answered[part.revision] = before + RATE_PER_S * elapsed_s * part.share / FULL
-            count = int(one.answered[part.revision]) - int(before)
-            if count:
+            found = _counts(part.revision, int(before), int(one.answered[part.revision]))
+            if found.requests:
                 one.log.append(
                     Answers(
                         at_s=int(now),
                         revision=part.revision,
                         arm=part.arm,
                         share=green,
-                        requests=count,
-                        durations=((bucket(TOOK_US), count),),
+                        requests=found.requests,
+                        errors=found.errors,
+                        failed=found.errors,
+                        durations=((bucket(TOOK_US), found.requests - found.errors),),
                     )
                 )
 

@@ -25,7 +25,7 @@ from journal_story import (
     tell,
 )
 
-from celadon.domain.command import Abort, Promote
+from celadon.domain.command import Abort, Promote, Rollback
 from celadon.domain.goal import Stamp
 from celadon.domain.memory import Memory
 from celadon.domain.names import ServiceKey
@@ -36,7 +36,7 @@ from celadon.domain.release import Phase, Taken
 from celadon.store.chain import canonical, sha256, to_bytes
 from celadon.store.codec import decode
 from celadon.store.fold import next_epoch
-from celadon.store.journal import SqliteJournal
+from celadon.store.journal import CHECKPOINT_RECORDS, SqliteJournal
 
 
 @pytest.fixture
@@ -210,7 +210,8 @@ def test_a_broken_chain_holds_its_service_and_no_other(journal, statement, seq):
     journal.close()
     rewrite(journal, statement)
     again = SqliteJournal(journal.path)
-    for attempt in (again.read, again.records, lambda s: again.ask(s, COMMANDS[0], NOW)):
+    # A start reads from the last checkpoint on; what is damaged before it shows to the first who reads it.
+    for attempt in (again.records, again.read, lambda s: again.ask(s, COMMANDS[0], NOW)):
         with pytest.raises(LastingFault, match=rf"service fraud is held.*record {seq} "):
             attempt(FRAUD)
     assert again.read(RANKER).commands
@@ -335,7 +336,7 @@ import sys
 from pathlib import Path
 from celadon.domain.command import Promote
 from celadon.domain.names import ServiceKey
-from celadon.store.journal import SqliteJournal
+from celadon.store.journal import CHECKPOINT_RECORDS, SqliteJournal
 
 journal = SqliteJournal(Path(sys.argv[1]))
 while True:
@@ -443,3 +444,65 @@ def test_what_one_service_is_refused_leaves_the_others_in_the_batch(journal):
     assert reread(journal) == journal.read(FRAUD)
     assert journal.read(FRAUD).epoch > led.epoch
     assert journal.read(RANKER).epoch == 5
+
+
+def lives_on(journal, records):
+    with journal.together():
+        for _ in range(records):
+            memory = journal.read(FRAUD)
+            journal.record(memory, *steady(memory, release=None), NOW)
+
+
+def releases_end(journal, count):
+    for _ in range(count):
+        number = journal.read(FRAUD).releases_asked + 1
+        command = Rollback(release=f"fraud-{number}", revision=BLUE.id)
+        asked = journal.ask(FRAUD, command, NOW)
+        memory = journal.read(FRAUD)
+        ended = replace(memory, last=release(number, Phase.ENDED), commands=())
+        journal.record(memory, ended, because(Code.STEADY), NOW)
+        assert asked.seq == memory.seq
+
+
+def test_a_journal_that_has_grown_long_gets_a_checkpoint_and_a_start_reads_no_more_than_from_there(journal):
+    journal.ask(FRAUD, COMMANDS[0], NOW)
+    journal.tidy(FRAUD, NOW)
+    assert journal.read(FRAUD).seq == 1, "a short journal is left alone"
+    lives_on(journal, CHECKPOINT_RECORDS)
+    journal.tidy(FRAUD, NOW)
+    assert journal.records(FRAUD)[-1].kind == Kind.CHECKPOINT
+    before = journal.read(FRAUD)
+    # What lies before the checkpoint is not read again: not even damage there is noticed by a start.
+    rewrite(journal, "UPDATE journal SET record = x'00' WHERE service = 'fraud' AND seq = 5")
+    again = reopened(journal)
+    assert again.read(FRAUD) == before
+    assert again.ask(FRAUD, Promote(release="x"), NOW).seq == before.seq + 1
+    again.close()
+
+
+def test_the_last_releases_are_kept_and_what_is_older_goes(tmp_path):
+    journal = SqliteJournal(tmp_path / "journal.db", releases_kept=3)
+    for _ in range(3):
+        releases_end(journal, 2)
+        lives_on(journal, CHECKPOINT_RECORDS)
+        journal.tidy(FRAUD, NOW)
+    kept = journal.records(FRAUD)
+    assert kept[0].kind == Kind.CHECKPOINT
+    asked = [record.body["command"]["release"] for record in kept if record.kind == Kind.COMMAND]
+    assert asked == ["fraud-3", "fraud-4", "fraud-5", "fraud-6"]
+    again = reopened(journal)
+    assert again.read(FRAUD).releases_asked == 6
+    assert again.read(FRAUD).last.id == "fraud-6"
+    again.close()
+
+
+def test_the_file_of_a_service_that_lives_on_for_ever_stays_as_large_as_it_is(tmp_path):
+    journal = SqliteJournal(tmp_path / "journal.db", releases_kept=1)
+    sizes = []
+    for _ in range(6):
+        releases_end(journal, 1)
+        lives_on(journal, CHECKPOINT_RECORDS)
+        journal.tidy(FRAUD, NOW)
+        sizes.append(journal._database.execute("PRAGMA page_count").fetchone()[0])
+    assert sizes[-1] <= 1.1 * sizes[2]
+    journal.close()

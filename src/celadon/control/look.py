@@ -19,8 +19,13 @@ def observe(effects: Effects, memory: Memory, now: Now) -> Facts:
     """What the adapters saw last. Those that keep labels are told first for whom."""
     service, evidence, probation = memory.service, memory.evidence, memory.probation
     trees = memory.goal.fetch if memory.goal else ()
-    moving, promoted = interest(memory.release), interest(probation.release if probation else None)
-    effects.labels.follow(service, tuple(one for one in (moving, promoted) if one))
+    moving: Interest | None = None
+    promoted: Interest | None = None
+    interests: tuple[Interest, ...] = ()
+    if memory.release is not None or probation is not None:
+        moving, promoted = interest(memory.release), interest(probation.release if probation else None)
+        interests = tuple(one for one in (moving, promoted) if one)
+    effects.labels.follow(service, interests)
     return Facts(
         at=now.wall,
         replicas=effects.platform.observe(service),

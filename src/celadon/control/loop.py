@@ -44,22 +44,36 @@ class Moment:
     monotonic: float
 
 
-class Loop:
-    """All services of one journal. It belongs to one thread.
+@dataclass(slots=True, eq=False)
+class Place:
+    """What the loop keeps of one service that ticks. It is itself and no other, so that looking it up costs little.
 
-    views: how every service looked at its last tick. drafts: what it knew beyond the journal.
+    draft: what its last tick knew beyond the journal.
     """
+
+    service: ServiceKey
+    draft: Draft | None = None
+    ticked: Moment | None = None
+
+
+class Loop:
+    """All services of one journal. It belongs to one thread. views: how every service looked at its last tick."""
 
     def __init__(self, journal: Journal, effects: Effects) -> None:
         self.journal = journal
         self.effects = effects
         self.views: dict[ServiceKey, View] = {}
-        self.drafts: dict[ServiceKey, Draft] = {}
         self._epoch = 0
-        self._woken: dict[ServiceKey, None] = {}
+        self._places: dict[ServiceKey, Place] = {}
+        self._woken: dict[Place, None] = {}
         self._changed: dict[ServiceKey, None] = {}
-        self._ticked: OrderedDict[ServiceKey, Moment | None] = OrderedDict()
-        """Services that tick, the one that was ticked longest ago first: its period passes first, too."""
+        self._waiting: OrderedDict[Place, None] = OrderedDict()
+        """Who was ticked longest ago comes first: its period passes first, too."""
+
+    @property
+    def drafts(self) -> dict[ServiceKey, Draft]:
+        """What every service that was ticked knows beyond the journal."""
+        return {key: place.draft for key, place in self._places.items() if place.draft is not None}
 
     def lead(self, epoch: int, wall: float) -> None:
         """Take the lead over every service the journal knows; one that can not be led is shown and left alone."""
@@ -89,123 +103,124 @@ class Loop:
 
     def ask(self, service: ServiceKey, command: Command, wall: float) -> Asked:
         """Journal a command and wake its service. It survives a crash from the moment this returns."""
-        if service not in self._ticked and self.journal.read(service).removed:
+        if service not in self._places and self.journal.read(service).removed:
             self.journal.lead(service, self._epoch, wall)
         asked = self.journal.ask(service, command, wall)
-        if service not in self._ticked:
+        if service not in self._places:
             self._take_up(service, self.journal.read(service), wall)
         self.wake(service)
         return asked
 
     def wake(self, service: ServiceKey) -> None:
         """Tick this service at the next turn: something changed."""
-        if service in self._ticked:
-            self._woken[service] = None
+        place = self._places.get(service)
+        if place is not None:
+            self._woken[place] = None
 
     def next_due(self, monotonic: float) -> float:
         """The monotonic instant at which the next turn has something to do: now, or later, or infinity."""
         if self._woken:
             return monotonic
-        for last in self._ticked.values():
-            return monotonic if last is None else max(monotonic, last.monotonic + PERIOD_S)
+        for place in self._waiting:
+            return monotonic if place.ticked is None else max(monotonic, place.ticked.monotonic + PERIOD_S)
         return math.inf
 
     def turn(self, wall: float, monotonic: float) -> tuple[ServiceKey, ...]:
         """One sweep: decide for those who are due, commit, begin. Returns the services whose view changed."""
         self._changed.clear()
         moment = Moment(wall=wall, monotonic=monotonic)
-        for service, decided in self._decided(self._due(monotonic), moment).items():
-            self._begin(service, decided, wall)
+        for place, decided in self._decided(self._due(monotonic), moment).items():
+            self._begin(place, decided, wall)
         return tuple(self._changed)
 
-    def _due(self, monotonic: float) -> tuple[ServiceKey, ...]:
+    def _due(self, monotonic: float) -> tuple[Place, ...]:
         """Those who were woken, and those whose period has passed; each once."""
         due = dict.fromkeys(islice(self._woken, SWEEP_MAX))
-        for service in due:
-            del self._woken[service]
-        for service, last in islice(self._ticked.items(), SWEEP_MAX):
-            if last is not None and last.monotonic + PERIOD_S > monotonic:
+        for place in due:
+            del self._woken[place]
+        for place in islice(self._waiting, SWEEP_MAX):
+            if place.ticked is not None and place.ticked.monotonic + PERIOD_S > monotonic:
                 break
-            due[service] = None
-            self._woken.pop(service, None)
+            due[place] = None
+            self._woken.pop(place, None)
         return tuple(due)
 
-    def _decided(self, due: Iterable[ServiceKey], moment: Moment) -> dict[ServiceKey, Decided]:
-        """What was decided and, where that is new, is durable now."""
-        found: dict[ServiceKey, Decided] = {}
+    def _decided(self, due: Iterable[Place], moment: Moment) -> dict[Place, Decided]:
+        """What was decided and, where that is new, is durable now. Who rests is shown as it was."""
+        found: dict[Place, Decided] = {}
         try:
             with self.journal.together():
-                for service in due:
-                    decided = self._decide(service, moment)
+                for place in due:
+                    decided = self._decide(place, moment)
                     if decided is None:
                         continue
                     if decided.rests:
-                        self.views[service] = decided.view
+                        self.views[place.service] = decided.view
                     else:
-                        found[service] = decided
+                        found[place] = decided
         except Fault as fault:
             # Nothing was written, so what had to be written is not decided. Who only keeps what is there goes on.
-            for service in [service for service, decided in found.items() if decided.recorded]:
-                del found[service]
-                self._stand_still(service, str(fault), moment.wall)
+            for place in [place for place, decided in found.items() if decided.recorded]:
+                del found[place]
+                self._stand_still(place, str(fault), moment.wall)
         return found
 
-    def _decide(self, service: ServiceKey, moment: Moment) -> Decided | None:
+    def _decide(self, place: Place, moment: Moment) -> Decided | None:
         """One decision. A fault holds this service and leaves traffic as it is; the next tick tries again."""
-        now = self._now(service, moment)
+        now = _now(place.ticked or moment, moment)
+        place.ticked = moment
+        self._waiting.move_to_end(place)
         try:
-            return decision(service, self.journal, self.effects, self.drafts.get(service), now)
+            return decision(place.service, self.journal, self.effects, place.draft, now)
         except Fault as fault:
-            self._stand_still(service, str(fault), moment.wall)
+            self._stand_still(place, str(fault), moment.wall)
         except Exception as bug:  # noqa: BLE001 -- our bug stops this service and no other; traffic stays as it is
-            self._stand_still(service, _told(bug), moment.wall)
+            self._stand_still(place, _told(bug), moment.wall)
         return None
 
-    def _begin(self, service: ServiceKey, decided: Decided, wall: float) -> None:
-        before = self.views[service].memory
+    def _begin(self, place: Place, decided: Decided, wall: float) -> None:
+        before = self.views[place.service].memory
         try:
-            begin(service, self.effects, decided)
+            begin(place.service, self.effects, decided)
             if decided.view.memory.removed and not before.removed:
-                self.effects.platform.remove(service)
+                self.effects.platform.remove(place.service)
         except Fault as fault:
-            self._stand_still(service, str(fault), wall)
+            self._stand_still(place, str(fault), wall)
             return
         except Exception as bug:  # noqa: BLE001 -- as above
-            self._stand_still(service, _told(bug), wall)
+            self._stand_still(place, _told(bug), wall)
             return
-        self.drafts[service] = decided.draft
-        self._show(service, decided.view)
+        place.draft = decided.draft
+        self._show(place.service, decided.view)
         if decided.view.memory.seq != before.seq:
-            self.wake(service)
-
-    def _now(self, service: ServiceKey, moment: Moment) -> Now:
-        """The time for one service, who was ticked when it was: between two ticks, clocks may jump."""
-        last = self._ticked[service] or moment
-        self._ticked[service] = moment
-        self._ticked.move_to_end(service)
-        elapsed_s = moment.monotonic - last.monotonic
-        jumped_s = (moment.wall - last.wall) - elapsed_s
-        return Now(
-            wall=moment.wall,
-            elapsed_s=min(elapsed_s, DWELL_MAX_S),
-            jumped_s=jumped_s if abs(jumped_s) >= JUMP_S else 0.0,
-        )
+            self._woken[place] = None
 
     def _take_up(self, service: ServiceKey, memory: Memory, wall: float) -> None:
         self.views[service] = _still(memory, wall)
-        self._ticked[service] = None
-        self.wake(service)
+        place = self._places[service] = Place(service)
+        self._waiting[place] = self._woken[place] = None
 
-    def _stand_still(self, service: ServiceKey, fault: str, wall: float) -> None:
+    def _stand_still(self, place: Place, fault: str, wall: float) -> None:
         """Show why a service does not move; its next tick looks at everything."""
-        if service in self.drafts:
-            self.drafts[service] = replace(self.drafts[service], rest=None)
-        self._show(service, replace(self.views[service], fault=fault, at=wall))
+        if place.draft is not None:
+            place.draft = replace(place.draft, rest=None)
+        self._show(place.service, replace(self.views[place.service], fault=fault, at=wall))
 
     def _show(self, service: ServiceKey, view: View) -> None:
         if changed(self.views[service], view):
             self._changed[service] = None
         self.views[service] = view
+
+
+def _now(last: Moment, moment: Moment) -> Now:
+    """The time for one service: between two of its own ticks a clock may jump."""
+    elapsed_s = moment.monotonic - last.monotonic
+    jumped_s = (moment.wall - last.wall) - elapsed_s
+    return Now(
+        wall=moment.wall,
+        elapsed_s=min(elapsed_s, DWELL_MAX_S),
+        jumped_s=jumped_s if abs(jumped_s) >= JUMP_S else 0.0,
+    )
 
 
 def _told(bug: Exception) -> str:

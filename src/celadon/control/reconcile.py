@@ -47,17 +47,16 @@ def reconcile(service: ServiceKey, memory: Memory, facts: Facts) -> tuple[Action
 
 
 def reached(memory: Memory, facts: Facts) -> bool:
-    """Whether the facts are the goal, so that nothing is to be begun, neither now nor when more time has passed."""
+    """Whether the facts are the goal: then what is not begun now is not begun when more time has passed, either."""
     goal, replicas, served = memory.goal, facts.replicas, facts.routes
     if not isinstance(replicas, Known) or not isinstance(served, Known):
         return False
     there = {(one.id.revision, one.id.index) for one in replicas.value if one.state is ReplicaState.READY}
     return (
-        len(there) == len(replicas.value)
-        and there == (_kept(memory, goal, facts) if goal else frozenset())
-        and served.value.pending is None
+        served.value.pending is None
         and served.value.refused is None
-        and not reconcile(memory.service, memory, facts)
+        and len(there) == len(replicas.value)
+        and there == (_kept(memory, goal, facts) if goal else frozenset())
     )
 
 

@@ -21,7 +21,7 @@ class Rest:
 
 
 def rest(journalled: Memory, view: View, until: float) -> Rest | None:
-    """The rest that a tick leads to; None while anything moves or is waited for."""
+    """The rest that a tick which asked for nothing leads to; None while anything moves or is waited for."""
     facts = view.facts
     if view.at >= until or facts is None or view.memory.seq != journalled.seq:
         return None

@@ -9,6 +9,7 @@ from celadon.control.ports import Journal
 from celadon.control.reconcile import reconcile
 from celadon.control.rest import Rest, at_rest, goes_on, rest
 from celadon.control.view import View
+from celadon.domain.action import Action
 from celadon.domain.facts import Now
 from celadon.domain.memory import Memory
 from celadon.domain.names import ServiceKey
@@ -38,12 +39,16 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """What one pass came to. recorded: whether it is in the journal, and not as it was before; rests: see `rest`."""
+    """What one pass came to. recorded: whether the journal has it anew. rests: whether it was looked at, no more.
+
+    actions: what the facts still lack of the goal, to be begun once the record is durable.
+    """
 
     draft: Draft
     view: View
     recorded: bool
     rests: bool = False
+    actions: tuple[Action, ...] = ()
 
 
 def tick(
@@ -59,7 +64,7 @@ def tick(
 def decision(
     service: ServiceKey, journal: Journal, effects: Effects, draft: Draft | None, now: Now
 ) -> Decided:
-    """Observe, judge, decide, place, record."""
+    """Observe, judge, decide, place, record, and compare the goal with what is."""
     journalled = journal.read(service)
     memory = carry(journalled, draft)
     facts = observe(effects, memory, now)
@@ -80,17 +85,19 @@ def decision(
     elif after != journalled and now.wall >= at + pause_s(after, now):
         after, at = journal.record(journalled, after, checkpoint(after), now.wall), now.wall
     view = View(memory=after, facts=facts, judged=judged, because=why, at=now.wall)
-    draft = Draft(memory=after, checkpoint_at=at, rest=rest(journalled, view, choice.wake))
-    return Decided(draft=draft, view=view, recorded=after.seq != journalled.seq)
+    actions = reconcile(service, after, facts)
+    resting = None if actions else rest(journalled, view, choice.wake)
+    if resting is not None:
+        journal.tidy(service, now.wall)
+    draft = Draft(memory=after, checkpoint_at=at, rest=resting)
+    return Decided(draft=draft, view=view, recorded=after.seq != journalled.seq, actions=actions)
 
 
 def begin(service: ServiceKey, effects: Effects, decided: Decided) -> None:
-    """Begin what the facts still lack of the recorded goal, once the record is durable."""
+    """Begin what was derived from the recorded goal; none is waited for."""
     memory, facts = decided.view.memory, decided.view.facts
     assert facts is not None, "a decision has looked"
-    if decided.rests:
-        return
-    for action in reconcile(service, memory, facts):
+    for action in decided.actions:
         effects.begin(service, action, memory, facts)
 
 

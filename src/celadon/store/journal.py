@@ -20,31 +20,56 @@ from celadon.domain.problem import LastingFault, TransientFault
 from celadon.domain.reason import Reason
 from celadon.domain.record import FORMAT, Kind, Record
 from celadon.domain.release import Taken
-from celadon.store.chain import BrokenChainError, Link, follow, to_bytes
+from celadon.store.chain import BrokenChainError, Link, follow, from_bytes, to_bytes
 from celadon.store.codec import encode
 from celadon.store.fold import UnreadableError, fold, next_epoch, tick_body
 from celadon.store.sqlite import faults, open_file, transaction
 
 SEQ_MAX = 2**63 - 1
 
+CHECKPOINT_RECORDS = 1_000
+CHECKPOINT_BYTES = 4 * 2**20
+"""A service at rest that has more than this since its last checkpoint gets one: a start reads no more than this."""
 
-_Row = tuple[str, str, int, bytes, str]
+RELEASES_KEPT = 20
+"""So many releases can be asked about for ever; what is older goes when a checkpoint is written."""
+
+IS_CHECKPOINT = b'"kind":"checkpoint"'
+"""In the bytes of every checkpoint, and of no other record: in a text the quotes would be escaped."""
+
+
+Row = tuple[str, str, int, bytes, str]
 """namespace, service, seq, record, hash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Head:
-    """A service as far as it is read: its memory, and where its chain ends."""
+    """A service as far as it is read: its memory, and where its chain ends.
+
+    records, size: how many there are since the last checkpoint, and their bytes.
+    """
 
     memory: Memory
     link: Link
+    records: int = 0
+    size: int = 0
+
+    def then(self, memory: Memory, link: Link, kind: str, size: int) -> "_Head":
+        """The head after one more record."""
+        if kind == Kind.CHECKPOINT:
+            return _Head(memory=memory, link=link)
+        return _Head(memory=memory, link=link, records=self.records + 1, size=self.size + size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Batch:
-    """What is written by one commit: rows in order, and the heads that they lead to."""
+    """What is written by one commit: rows in order, the heads that they lead to, and what is no longer needed.
 
-    rows: list[_Row] = field(default_factory=list)
+    before: records of a service with a lower seq go.
+    """
+
+    before: list[tuple[str, str, int]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     heads: dict[ServiceKey, _Head] = field(default_factory=dict)
 
     def add(self, head: _Head, data: bytes) -> None:
@@ -56,8 +81,9 @@ class _Batch:
 class SqliteJournal:
     """Appends and folds records. Every method raises a Fault when the disk or the file fails."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, releases_kept: int = RELEASES_KEPT) -> None:
         self.path = path
+        self._releases_kept = releases_kept
         self._database = open_file(path)
         self._inode = path.stat().st_ino
         self._heads: dict[ServiceKey, _Head] = {}
@@ -82,7 +108,7 @@ class SqliteJournal:
         """Its records in order, those with seq above `after`, `limit` at most; the chain is checked from there."""
         found: list[Record] = []
         with closing(self._follow(service, after)) as chain:
-            for record, _ in chain:
+            for record, _, _ in chain:
                 if limit is not None and len(found) >= limit:
                     break
                 found.append(record)
@@ -136,6 +162,37 @@ class SqliteJournal:
         memory = self._head(service).memory
         return self._append(service, Kind.CHECKPOINT, {"memory": encode(memory)}, at).memory
 
+    def tidy(self, service: ServiceKey, at: float) -> None:
+        """Of a service at rest whose journal has grown long: write a checkpoint, and let go of what is old.
+
+        Records stay from the latest checkpoint on after which `releases_kept` releases were asked for.
+        """
+        head = self._head(service)
+        if head.records < CHECKPOINT_RECORDS and head.size < CHECKPOINT_BYTES:
+            return
+        memory = self.checkpoint(service, at)
+        enough = memory.releases_asked - self._releases_kept
+        for seq, asked in self._checkpoints(service):
+            if asked <= enough:
+                self._forget(service, seq)
+                return
+
+    def _checkpoints(self, service: ServiceKey) -> Iterator[tuple[int, int]]:
+        """The place of every checkpoint, the last one first, and how many releases had been asked for by then."""
+        query = (
+            "SELECT seq, record FROM journal"
+            " WHERE namespace = ? AND service = ? AND instr(record, ?) ORDER BY seq DESC"
+        )
+        with faults(self.path), closing(self._database.cursor()) as rows:
+            for seq, data in rows.execute(query, (service.namespace, service.name, IS_CHECKPOINT)):
+                yield seq, fold(Memory(service=service), from_bytes(data)).releases_asked
+
+    def _forget(self, service: ServiceKey, seq: int) -> None:
+        old = _Batch() if self._batch is None else self._batch
+        old.before.append((service.namespace, service.name, seq))
+        if self._batch is None:
+            self._write(old)
+
     def _append(
         self, service: ServiceKey, kind: Kind, body: dict[str, Any], at: float, epoch: int | None = None
     ) -> _Head:
@@ -162,7 +219,7 @@ class SqliteJournal:
         # The very bytes are read and folded before they are written: nothing unreadable is ever committed.
         written, link = follow(head.link, service, data)
         memory = fold(head.memory, written)
-        after = _Head(memory=memory, link=link)
+        after = head.then(memory, link, kind, len(data))
         if self._batch is not None:
             self._batch.add(after, data)
             return after
@@ -175,8 +232,19 @@ class SqliteJournal:
         if batch.rows:
             self._insert(batch.rows)
             self._heads.update(batch.heads)
+        if batch.before:
+            self._remove(batch.before)
 
-    def _insert(self, rows: Sequence[_Row]) -> None:
+    def _remove(self, before: Sequence[tuple[str, str, int]]) -> None:
+        """What is removed after its checkpoint is durable is missed by nobody, should this be all that happens."""
+        with transaction(self._database, self.path):
+            self._database.executemany(
+                "DELETE FROM journal WHERE namespace = ? AND service = ? AND seq < ?", before
+            )
+        with faults(self.path):
+            self._database.execute("PRAGMA incremental_vacuum").fetchall()
+
+    def _insert(self, rows: Sequence[Row]) -> None:
         with transaction(self._database, self.path):
             try:
                 self._database.executemany("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", rows)
@@ -187,27 +255,39 @@ class SqliteJournal:
                 raise LastingFault(what, "stop all daemons of this home and start one") from error
 
     def _head(self, service: ServiceKey) -> _Head:
+        if self._batch is not None and self._batch.heads and service in self._batch.heads:
+            return self._batch.heads[service]
+        head = self._heads.get(service)
+        if head is not None:
+            return head
         if service in self._held:
             held = self._held[service]
             # A new one each time: an exception that is raised again and again keeps every traceback.
             raise LastingFault(held.what, held.hint)
-        if self._batch is not None and service in self._batch.heads:
-            return self._batch.heads[service]
-        if service not in self._heads:
-            self._heads[service] = self._read_head(service)
+        self._heads[service] = self._read_head(service)
         return self._heads[service]
 
     def _read_head(self, service: ServiceKey) -> _Head:
         head = _Head(memory=Memory(service=service), link=Link())
-        for record, link in self._follow(service):
+        for record, link, size in self._follow(service, self._start(service)):
             try:
-                head = _Head(memory=fold(head.memory, record), link=link)
+                head = head.then(fold(head.memory, record), link, record.kind, size)
             except UnreadableError as error:
                 raise self._hold(service, record.seq, str(error)) from error
         return head
 
-    def _follow(self, service: ServiceKey, after: int = 0) -> Generator[tuple[Record, Link], None, None]:
-        """Records with the chain through them checked, from the one after `after`."""
+    def _start(self, service: ServiceKey) -> int:
+        """The place before the last checkpoint, which stands for everything there; 0 without one."""
+        query = (
+            "SELECT seq FROM journal"
+            " WHERE namespace = ? AND service = ? AND instr(record, ?) ORDER BY seq DESC LIMIT 1"
+        )
+        with faults(self.path):
+            row = self._database.execute(query, (service.namespace, service.name, IS_CHECKPOINT)).fetchone()
+        return row[0] - 1 if row else 0
+
+    def _follow(self, service: ServiceKey, after: int = 0) -> Generator[tuple[Record, Link, int], None, None]:
+        """Records with the chain through them checked, from the one after `after`, and their bytes."""
         link = self._stored_link(service, after)
         query = (
             "SELECT seq, record, hash FROM journal"
@@ -219,7 +299,7 @@ class SqliteJournal:
                     record, link = follow(link, service, data, stored)
                 except BrokenChainError as error:
                     raise self._hold(service, seq, str(error)) from error
-                yield record, link
+                yield record, link, len(data)
 
     def _stored_link(self, service: ServiceKey, seq: int) -> Link:
         query = "SELECT seq, hash FROM journal WHERE namespace = ? AND service = ? AND seq <= ? ORDER BY seq DESC LIMIT 1"

@@ -49,6 +49,9 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
     tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if tables and found != APPLICATION:
         raise LastingFault(f"{path} is a database of something else", "move it away, or choose another home")
+    if not tables:
+        # Only a file that is still empty takes this: space of removed records goes back to the disk.
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
     if not tables:

@@ -62,7 +62,7 @@ def requests_of(made, replica):
 def test_replicas_are_dealt_over_zones_and_the_standby_gets_nothing_while_the_first_set_stands(made):
     assert until(lambda: spread(made)) == AS_PLANNED
     told = made.done("status", "score")
-    assert "4 of 4 ready, 1 standing by" in told
+    assert "4 of 4 ready, 1 of 1 standing by" in told
     assert told.count("zone a") == 3
     with Load(port=made.port()) as load:
         until(lambda: len(load.ended) > 60)

@@ -1,7 +1,10 @@
 """One pass over one service, the whole story on one screen. It reads no clock and touches no disk itself."""
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
+from typing import Any
 
 from celadon.control.apply import Effects
 from celadon.control.look import look, look_late, observe, only_judged
@@ -11,10 +14,11 @@ from celadon.control.rest import Rest, at_rest, goes_on, rest
 from celadon.control.view import View
 from celadon.domain.action import Action
 from celadon.domain.facts import Now
+from celadon.domain.goal import Goal
 from celadon.domain.memory import Memory
 from celadon.domain.names import ServiceKey
 from celadon.domain.reason import Code, Reason, because
-from celadon.domain.samples import Evidence
+from celadon.domain.release import Release
 from celadon.release.decide import decide
 from celadon.resilience.headroom import headroom
 from celadon.resilience.place import place
@@ -72,13 +76,15 @@ def decision(
         return Decided(draft=draft, view=at_rest(draft.rest, facts, now), recorded=False, rests=True)
     evidence, judged = look(memory, facts)
     probation, late = look_late(memory, facts)
-    memory = replace(memory, evidence=evidence, probation=probation)
+    if evidence is not memory.evidence or probation is not memory.probation:
+        memory = replace(memory, evidence=evidence, probation=probation)
     choice = decide(memory, facts, judged, headroom(facts), now, late=late)
     after = only_judged(choice.memory)
     goal = place(after, choice.routes)
-    if after.goal is None or replace(goal, stamp=after.goal.stamp) != after.goal:
+    if after.goal is None or _asked(goal) != _asked(after.goal):
         after = replace(after, goal=goal)
-    after = replace(after, commands=tuple(c for c in after.commands if c.seq not in choice.handled))
+    if choice.handled:
+        after = replace(after, commands=tuple(c for c in after.commands if c.seq not in choice.handled))
     why, at = choice.because, draft.checkpoint_at if draft else now.wall
     if settled(after) != settled(journalled) or now.jumped_s:
         after, at = journal.record(journalled, after, why, now.wall, choice.steps), now.wall
@@ -115,14 +121,24 @@ def carry(journalled: Memory, draft: Draft | None) -> Memory:
     return replace(journalled, evidence=draft.memory.evidence, release=timed)
 
 
-def settled(memory: Memory) -> Memory:
-    """A memory without what changes at every tick and is only journalled at checkpoints."""
-    release = replace(memory.release, dwelt_s=0.0, rested_s=0.0) if memory.release else None
-    probation = replace(memory.probation, evidence=NO_EVIDENCE) if memory.probation else None
-    return replace(memory, release=release, probation=probation, evidence=None, seq=0, epoch=0)
+def settled(memory: Memory) -> tuple[object, ...]:
+    """What of a memory is journalled when it changes; the rest changes at every tick, and is kept by checkpoints."""
+    release, probation = memory.release, memory.probation
+    return (
+        _lasting(memory),
+        _position(release) if release else None,
+        (probation.release, probation.until) if probation else None,
+    )
 
 
-NO_EVIDENCE = Evidence(judge="", cursor=())
+def _all_but(of: type, *left_out: str) -> Callable[[Any], tuple[object, ...]]:
+    """The fields of a dataclass but these. Nothing is copied, so that this may be asked at every tick."""
+    return attrgetter(*(field.name for field in fields(of) if field.name not in left_out))
+
+
+_lasting = _all_but(Memory, "release", "probation", "evidence", "seq", "epoch")
+_position = _all_but(Release, "dwelt_s", "rested_s")
+_asked = _all_but(Goal, "stamp")
 
 
 def pause_s(memory: Memory, now: Now) -> float:

@@ -229,22 +229,11 @@ class SqliteJournal:
         return after
 
     def _write(self, batch: _Batch) -> None:
-        if batch.rows:
-            self._insert(batch.rows)
+        if batch.rows or batch.before:
+            self._insert(batch.rows, batch.before)
             self._heads.update(batch.heads)
-        if batch.before:
-            self._remove(batch.before)
 
-    def _remove(self, before: Sequence[tuple[str, str, int]]) -> None:
-        """What is removed after its checkpoint is durable is missed by nobody, should this be all that happens."""
-        with transaction(self._database, self.path):
-            self._database.executemany(
-                "DELETE FROM journal WHERE namespace = ? AND service = ? AND seq < ?", before
-            )
-        with faults(self.path):
-            self._database.execute("PRAGMA incremental_vacuum").fetchall()
-
-    def _insert(self, rows: Sequence[Row]) -> None:
+    def _insert(self, rows: Sequence[Row], before: Sequence[tuple[str, str, int]] = ()) -> None:
         with transaction(self._database, self.path):
             try:
                 self._database.executemany("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", rows)
@@ -253,6 +242,10 @@ class SqliteJournal:
                 named = ", ".join(dict.fromkeys(f"{namespace}/{name}" for namespace, name, *_ in rows))
                 what = f"a record of {named} is already there: something else writes {self.path}"
                 raise LastingFault(what, "stop all daemons of this home and start one") from error
+            if before:
+                old = "DELETE FROM journal WHERE namespace = ? AND service = ? AND seq < ?"
+                self._database.executemany(old, before)
+                self._database.execute("PRAGMA incremental_vacuum").fetchall()
 
     def _head(self, service: ServiceKey) -> _Head:
         if self._batch is not None and self._batch.heads and service in self._batch.heads:

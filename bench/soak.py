@@ -61,7 +61,7 @@ def course(minutes: float, seed: int, rate_per_s: float, *, quick: bool) -> Cour
         seed=seed,
         length_s=length_s,
         storm_s=length_s / 2 if quick else length_s / 6,
-        judged_s=length_s / 2 if quick else length_s / 3,
+        judged_s=0.0 if quick else length_s / 3,
         every_s=2.0 if quick else 5.0,
         # A replica is back and healthy long before the next kill.
         apart_s=(2.0, 6.0) if quick else (6.0, 18.0),

@@ -124,6 +124,7 @@ def draw(course: Mapping[str, float], samples: Sequence[Json], file: Path) -> No
             _panel(axes, panel, course, samples)
         for axes in rows[-1]:
             axes.set_xlabel("minutes")
+        _say_when(rows[0, 0], course)
         last = samples[-1]
         figure.suptitle(
             f"{last['releases']:,} releases, {last['requests']:,} requests and "
@@ -136,6 +137,14 @@ def draw(course: Mapping[str, float], samples: Sequence[Json], file: Path) -> No
         )
         metadata = {"Date": None} if file.suffix == ".svg" else {}
         figure.savefig(file, dpi=130, metadata=metadata)
+
+
+def _say_when(axes: Axes, course: Mapping[str, float]) -> None:
+    """What the shades mean, once."""
+    storm, judged = course["storm_s"] / MINUTE_S, course["judged_s"] / MINUTE_S
+    for begin, what in ((0.0, "storm"), (storm, "warm-up"), (judged, "judged")):
+        across = axes.get_xaxis_transform()
+        axes.text(begin, 0.02, f" {what}", transform=across, fontsize=7.5, color=PALE)
 
 
 def _panel(axes: Axes, panel: Panel, course: Mapping[str, float], samples: Sequence[Json]) -> None:

@@ -208,18 +208,12 @@ class CeladonHome:
         return found
 
     def envoy_pid(self) -> int:
-        for pid in self.envoy_pids():
-            return pid
-        raise PartyError(f"no Envoy runs in {self.path}")
-
-    def envoy_pids(self) -> list[int]:
-        """The proxies themselves, which are told from their launchers by the program they run."""
-        found = []
+        """The proxy itself, which is told from its launcher by the program it runs."""
         for pid in self.processes():
             with contextlib.suppress(OSError):
                 if Path(f"/proc/{pid}/exe").readlink().name == "envoy":
-                    found.append(pid)
-        return found
+                    return pid
+        raise PartyError(f"no Envoy runs in {self.path}")
 
     def stop(self) -> None:
         """Drains and removes every service; what is left then is ended by force."""

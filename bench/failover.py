@@ -76,7 +76,7 @@ MAKES: dict[str, Make] = {
     "kill": CeladonFleet,
     "hang": CeladonFleet,
     "priority": CeladonFleet,
-    "envoy": CeladonFleet,
+    "envoy": partial(CeladonFleet, options=("--proxies", "2")),
     "defaults": envoy.EnvoyDefaults,
 }
 

@@ -1,16 +1,23 @@
 """celadon in `bench.failover`: one service of several replicas, kept by a real daemon behind its real Envoy."""
 
 import contextlib
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from bench.celadon_home import LOOK_S, CeladonHome, Json, document
 from bench.envoy_view import Host, add, counter, hosts
-from bench.failover_side import Server, Topology
+from bench.failover_side import Proxy, Server, Topology
 from bench.processes import free_ports, wait_until
 
 SERVICE = "bench"
+
+HANG_S = 0.8
+"""How long a replica may be deaf before it gets no more requests."""
+
+PER_TRY_S = 0.5
+"""How long a request may wait for one replica: many times what an answer takes, and less than what callers bear."""
 
 
 class CeladonFleet:
@@ -44,20 +51,24 @@ class CeladonFleet:
 
     def hosts(self) -> Mapping[int, Host]:
         found: dict[int, Host] = {}
-        for socket in self._sockets():
-            for port, host in hosts(socket).items():
+        for proxy in self.proxies():
+            for port, host in hosts(proxy.socket).items():
                 add(found, port, host)
         return found
 
-    def envoys(self) -> list[int]:
-        return self.home.envoy_pids()
+    def proxies(self) -> list[Proxy]:
+        """Each has a folder of its own, in which its launcher says who it is."""
+        return [
+            Proxy(pid=json.loads((socket.parent / "envoy.lock").read_text())["pid"], socket=socket)
+            for socket in sorted((self.home.path / "envoy").rglob("admin.sock"))
+        ]
 
     def mend(self) -> None:
         """celadon does so by itself."""
 
     def whole(self) -> bool:
-        """An Envoy that is just starting does not answer."""
-        with contextlib.suppress(OSError):
+        """An Envoy that is just starting does not answer, and the file that says who it is may be half written."""
+        with contextlib.suppress(OSError, ValueError):
             running, seen = self.servers(), self.hosts()
             ports = {server.port for server in running}
             return len(running) == self._wanted() and all(
@@ -66,7 +77,7 @@ class CeladonFleet:
         return False
 
     def retries(self) -> int:
-        return sum(counter(socket, "upstream_rq_retry") for socket in self._sockets())
+        return sum(counter(proxy.socket, "upstream_rq_retry") for proxy in self.proxies())
 
     def lose_daemon(self) -> float:
         """Kills the daemon, starts one at once, and returns the seconds until it had answered and ticked."""
@@ -92,9 +103,14 @@ class CeladonFleet:
         more = {
             "command": [*self._topology.command(), "-port={port}"],
             "replicas": self._topology.main,
+            "redundancy": {
+                "zones": ["a", "b"],
+                "standby": self._topology.standby,
+                "hangSeconds": HANG_S,
+            },
         }
         plain["spec"] |= more
-        plain["spec"]["route"]["retry"] = {"when": "reset"}
+        plain["spec"]["route"]["retry"] = {"when": "reset", "perTrySeconds": PER_TRY_S}
         return plain
 
     def _wanted(self) -> int:
@@ -102,9 +118,6 @@ class CeladonFleet:
 
     def _replicas(self) -> list[Json]:
         return [one for revision in self.home.view(SERVICE)["revisions"] for one in revision["replicas"]]
-
-    def _sockets(self) -> list[Path]:
-        return sorted(self.home.path.glob("envoy*/admin.sock"))
 
     def _ticked_since(self, wall_s: float) -> bool:
         with contextlib.suppress(OSError):

@@ -3,13 +3,14 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from bench.celadon_home import LOOK_S
+from bench.envoy_view import Host, hosts
 from bench.failover_celadon import CeladonFleet
-from bench.failover_side import Event, Fleet, Server
+from bench.failover_side import Event, Fleet, Proxy, Server
 from bench.processes import wait_until
 
 IN_FLIGHT_MIN = 5
@@ -31,18 +32,20 @@ class Pace:
     calm_s: float
 
 
-Act = Callable[[Fleet, Pace, Sequence[Server]], float]
+Victims = Sequence[Server | Proxy]
+
+Act = Callable[[Fleet, Pace, Victims], float]
 """What is done to the victims, and the seconds that a daemon was away."""
 
 
-def nothing(fleet: Fleet, pace: Pace, victims: Sequence[Server]) -> float:
+def nothing(fleet: Fleet, pace: Pace, victims: Victims) -> float:
     """An event without an event: what the same procedure sees when nothing happens."""
     del fleet, victims
     time.sleep(pace.rest_s)
     return 0.0
 
 
-def kill(fleet: Fleet, pace: Pace, victims: Sequence[Server]) -> float:
+def kill(fleet: Fleet, pace: Pace, victims: Victims) -> float:
     for victim in victims:
         os.kill(victim.pid, signal.SIGKILL)
     fleet.mend()
@@ -50,7 +53,7 @@ def kill(fleet: Fleet, pace: Pace, victims: Sequence[Server]) -> float:
     return 0.0
 
 
-def lose(fleet: Fleet, pace: Pace, victims: Sequence[Server]) -> float:
+def lose(fleet: Fleet, pace: Pace, victims: Victims) -> float:
     """Every server of the first priority in the same instant."""
     began = time.monotonic()
     kill(fleet, pace, victims)
@@ -58,7 +61,7 @@ def lose(fleet: Fleet, pace: Pace, victims: Sequence[Server]) -> float:
     return 0.0
 
 
-def hang(fleet: Fleet, pace: Pace, victims: Sequence[Server]) -> float:
+def hang(fleet: Fleet, pace: Pace, victims: Victims) -> float:
     """It keeps its connections and its port, and answers nothing until it is let go on."""
     del fleet
     for victim in victims:
@@ -69,19 +72,12 @@ def hang(fleet: Fleet, pace: Pace, victims: Sequence[Server]) -> float:
     return 0.0
 
 
-def lose_daemon(fleet: Fleet, pace: Pace, victims: Sequence[Server]) -> float:
+def lose_daemon(fleet: Fleet, pace: Pace, victims: Victims) -> float:
     del victims
     assert isinstance(fleet, CeladonFleet)
     back_s = fleet.lose_daemon()
     time.sleep(pace.rest_s)
     return back_s
-
-
-def lose_envoy(fleet: Fleet, pace: Pace, victims: Sequence[Server]) -> float:
-    del victims
-    os.kill(fleet.envoys()[0], signal.SIGKILL)
-    time.sleep(pace.rest_s)
-    return 0.0
 
 
 ACTS: dict[str, Act] = {
@@ -90,17 +86,13 @@ ACTS: dict[str, Act] = {
     "hang": hang,
     "priority": lose,
     "daemon": lose_daemon,
-    "envoy": lose_envoy,
+    "envoy": kill,
 }
-ON_ALL = {"priority"}
 
 
 def happen(fleet: Fleet, kind: str, pace: Pace, draws: Random) -> Event:
     """One event, from a whole fleet to a whole one."""
-    main = [server for server in fleet.servers() if not server.standby]
-    # Whoever was killed least comes back soonest.
-    fewest = min(server.exits for server in main)
-    victims = main if kind in ON_ALL else [draws.choice([s for s in main if s.exits == fewest])]
+    victims = _victims(fleet, kind, draws)
     repeated = fleet.retries()
     in_flight = _loaded(fleet, victims)
     at_ns = time.monotonic_ns()
@@ -118,15 +110,35 @@ def happen(fleet: Fleet, kind: str, pace: Pace, draws: Random) -> Event:
     )
 
 
-def _loaded(fleet: Fleet, victims: Sequence[Server]) -> int:
+def _victims(fleet: Fleet, kind: str, draws: Random) -> Victims:
+    if kind == "envoy":
+        return [draws.choice(fleet.proxies())]
+    main = [server for server in fleet.servers() if not server.standby]
+    if kind == "priority":
+        return main
+    # Whoever was killed least comes back soonest.
+    fewest = min(server.exits for server in main)
+    return [draws.choice([server for server in main if server.exits == fewest])]
+
+
+def _loaded(fleet: Fleet, victims: Victims) -> int:
     """Waits until every victim has its requests, and returns the least of them; the signal follows at once."""
     least = 0
 
     def loaded() -> bool:
         nonlocal least
         seen = fleet.hosts()
-        least = min(seen[victim.port].active for victim in victims)
+        least = min(_active(victim, seen) for victim in victims)
         return least >= IN_FLIGHT_MIN
 
     wait_until(loaded, f"{IN_FLIGHT_MIN} requests in flight on every victim", deadline_s=LOADED_S)
     return least
+
+
+def _active(victim: Server | Proxy, seen: Mapping[int, Host]) -> int:
+    """A proxy has what it sent to all servers."""
+    match victim:
+        case Server(port=port):
+            return seen[port].active
+        case Proxy(socket=socket):
+            return sum(host.active for host in hosts(socket).values())

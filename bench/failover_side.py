@@ -37,6 +37,14 @@ class Server:
     """How often it was killed before, as far as its keeper still remembers."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """One running Envoy. socket: its admin interface."""
+
+    pid: int
+    socket: Path
+
+
 class Fleet(Protocol):
     """Servers behind an Envoy of which something can be killed. All it starts inherits the core of its caller."""
 
@@ -53,8 +61,8 @@ class Fleet(Protocol):
     def hosts(self) -> Mapping[int, Host]:
         """Envoy's view by port; where two Envoys serve, of both together."""
 
-    def envoys(self) -> list[int]:
-        """The process of every Envoy."""
+    def proxies(self) -> list[Proxy]:
+        """Every Envoy."""
 
     def mend(self) -> None:
         """Begins to start again what was killed, where nobody else does that."""

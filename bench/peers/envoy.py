@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.envoy_view import Host, counter, hosts
-from bench.failover_side import Server, Topology
+from bench.failover_side import Proxy, Server, Topology
 from bench.processes import end, free_port, free_ports, spawn, wait_until
 
 from celadon.traffic.envoy.proxy import find_envoy
@@ -64,8 +64,8 @@ class EnvoyDefaults:
     def hosts(self) -> Mapping[int, Host]:
         return hosts(self._socket)
 
-    def envoys(self) -> list[int]:
-        return [self._envoy.pid] if self._envoy is not None else []
+    def proxies(self) -> list[Proxy]:
+        return [Proxy(pid=self._envoy.pid, socket=self._socket)] if self._envoy is not None else []
 
     def mend(self) -> None:
         """What a machine's init system does for a server that has ended."""

@@ -6,7 +6,7 @@ Run as `python -m bench.failover`, with `--json` for one JSON object on the last
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -31,45 +31,56 @@ from bench import celadon_side
 PATIENCE_S = 20.0
 """Longer than Envoy's own limit of 15 s for a route, so that it is Envoy which gives up first."""
 
-Counts = tuple[tuple[str, int], ...]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What happens to one fleet in a round, in this order. load_s: how long its servers stay away when killed."""
+
+    fleet: str
+    load_s: float
+    counts: tuple[tuple[str, int], ...]
+
+
+FULL = (
+    Part(fleet="kill", load_s=1.0, counts=(("noise", 10), ("kill", 20))),
+    Part(fleet="hang", load_s=1.0, counts=(("hang", 6), ("daemon", 2))),
+    Part(fleet="priority", load_s=5.0, counts=(("priority", 6),)),
+    Part(fleet="envoy", load_s=1.0, counts=(("envoy", 4),)),
+    Part(fleet="defaults", load_s=5.0, counts=(("kill", 2), ("hang", 2), ("priority", 2))),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """Everything that a figure depends on. runs: which fleet, and what happens to it, in this order, each round."""
+    """Everything that a figure depends on."""
 
     topology: Topology
     demand: Demand
     pace: Pace
     rounds: int
     warm_s: float
-    runs: tuple[tuple[str, Counts], ...]
+    parts: tuple[Part, ...]
 
 
 def configuration(seed: int, *, quick: bool) -> Configuration:
-    full: dict[str, Counts] = {
-        "kill": (("noise", 10), ("kill", 20)),
-        "hang": (("hang", 6), ("daemon", 2)),
-        "priority": (("priority", 6),),
-        "envoy": (("envoy", 4),),
-        "defaults": (("kill", 2), ("hang", 2), ("priority", 2)),
-    }
     return Configuration(
         topology=Topology(
-            backends=BackendSettings(delay_ms_median=20, delay_sigma=0.05, warm_ms=0, seed=seed),
+            backends=BackendSettings(
+                delay_ms_median=50 if quick else 20, delay_sigma=0.05, warm_ms=0, seed=seed
+            ),
             main=4,
             standby=2,
-            load_ms=1000,
         ),
-        demand=Demand(rate_per_s=1200, connections=64, streams=0, stream_s=1.0),
+        demand=Demand(rate_per_s=500 if quick else 1200, connections=64, streams=0, stream_s=1.0),
         pace=Pace(rest_s=1.5, hang_s=3.0, after_s=2.0 if quick else 10.0, calm_s=0.3),
         rounds=1 if quick else 5,
         warm_s=1.0 if quick else 2.0,
-        runs=tuple(
-            (name, tuple((kind, 1 if quick else count) for kind, count in counts))
-            for name, counts in full.items()
-        ),
+        parts=tuple(_once(part) for part in FULL) if quick else FULL,
     )
+
+
+def _once(part: Part) -> Part:
+    return replace(part, load_s=1.0, counts=tuple((kind, 1) for kind, _ in part.counts))
 
 
 MAKES: dict[str, Make] = {
@@ -81,11 +92,12 @@ MAKES: dict[str, Make] = {
 }
 
 
-def measure(name: str, counts: Counts, settings: Configuration, which: Cores, number: int) -> Outcome:
+def measure(part: Part, settings: Configuration, which: Cores, number: int) -> Outcome:
     """One fleet in one round, from nothing to nothing."""
+    name = part.fleet
     # The path is short because the name of a Unix socket may have 107 bytes.
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, on_core(which.measured):
-        fleet = MAKES[name](Path(folder), settings.topology)
+        fleet = MAKES[name](Path(folder), settings.topology, part.load_s)
         try:
             fleet.start()
             out = Path(folder) / "exchanges.csv"
@@ -101,7 +113,7 @@ def measure(name: str, counts: Counts, settings: Configuration, which: Cores, nu
                 time.sleep(settings.warm_s)
                 draws = Random(f"{settings.topology.backends.seed} {name} {number}")
                 events: list[Event] = []
-                for kind, count in counts:
+                for kind, count in part.counts:
                     _said(f"round {number + 1}: {name}: {count} times {kind}")
                     events += [happen(fleet, kind, settings.pace, draws) for _ in range(count)]
                 time.sleep(settings.warm_s)
@@ -138,7 +150,7 @@ def run(seed: int, *, quick: bool) -> Report:
     for program in ("load", "server"):
         built(program)
     outcomes = interleaved(
-        {name: partial(measure, name, counts, settings, which) for name, counts in settings.runs},
+        {part.fleet: partial(measure, part, settings, which) for part in settings.parts},
         rounds=settings.rounds,
         lag_ms_p99=lambda outcome: outcome.send_lag_ms_p99,
         read=partial(read_quiet, which),

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from bench.celadon_home import LOOK_S, CeladonHome, Json, document
@@ -26,10 +26,13 @@ class CeladonFleet:
     options: words for `celadon up`.
     """
 
-    def __init__(self, folder: Path, topology: Topology, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, topology: Topology, load_s: float, options: tuple[str, ...] = ()
+    ) -> None:
         self.port, self._preview_port = free_ports(2)
         self.home = CeladonHome(folder)
         self._topology = topology
+        self._load_s = load_s
         self._options = options
 
     def start(self) -> None:
@@ -63,7 +66,7 @@ class CeladonFleet:
             for socket in sorted((self.home.path / "envoy").rglob("admin.sock"))
         ]
 
-    def mend(self) -> None:
+    def mend(self, killed: Collection[int]) -> None:
         """celadon does so by itself."""
 
     def whole(self) -> bool:
@@ -101,7 +104,7 @@ class CeladonFleet:
             hold_s=1.0,
         )
         more = {
-            "command": [*self._topology.command(), "-port={port}"],
+            "command": [*self._topology.command(self._load_s), "-port={port}"],
             "replicas": self._topology.main,
             "redundancy": {
                 "zones": ["a", "b"],

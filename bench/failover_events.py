@@ -48,7 +48,7 @@ def nothing(fleet: Fleet, pace: Pace, victims: Victims) -> float:
 def kill(fleet: Fleet, pace: Pace, victims: Victims) -> float:
     for victim in victims:
         os.kill(victim.pid, signal.SIGKILL)
-    fleet.mend()
+    fleet.mend([victim.pid for victim in victims])
     time.sleep(pace.rest_s)
     return 0.0
 

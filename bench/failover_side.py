@@ -1,6 +1,6 @@
 """What can be killed in `bench.failover`, and what one killing leaves behind."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,19 +11,15 @@ from bench.envoy_view import Host
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:
-    """Servers of the first priority, and those behind them that get nothing while the first serve.
-
-    load_ms: how long a server that was started again stays away, as one that reads its model from a disk.
-    """
+    """Servers of the first priority, and those behind them that get nothing while the first serve."""
 
     backends: BackendSettings
     main: int
     standby: int
-    load_ms: int
 
-    def command(self) -> list[str]:
-        """Without its port; the name tells who answered, and is completed by whoever gives out the ports."""
-        return [*server_command(self.backends, "server"), f"-load-ms={self.load_ms}"]
+    def command(self, load_s: float) -> list[str]:
+        """Without its port. load_s: how long it stays away when it is started, as one that reads its model."""
+        return [*server_command(self.backends, "server"), f"-load-ms={load_s * 1000:.0f}"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +60,8 @@ class Fleet(Protocol):
     def proxies(self) -> list[Proxy]:
         """Every Envoy."""
 
-    def mend(self) -> None:
-        """Begins to start again what was killed, where nobody else does that."""
+    def mend(self, killed: Collection[int]) -> None:
+        """Begins to start again the processes that were killed, where nobody else does that."""
 
     def whole(self) -> bool:
         """Whether every server runs and Envoy sends requests to it."""
@@ -77,7 +73,7 @@ class Fleet(Protocol):
         """Ends everything that was started; safe to call whatever happened before."""
 
 
-Make = Callable[[Path, Topology], Fleet]
+Make = Callable[[Path, Topology, float], Fleet]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from bench.envoy_view import Host, counter, hosts
@@ -37,17 +37,18 @@ def version() -> str:
 class EnvoyDefaults:
     """The same servers at the same two priorities; overprovisioning, panic, ejection and retries are Envoy's own."""
 
-    def __init__(self, folder: Path, topology: Topology) -> None:
+    def __init__(self, folder: Path, topology: Topology, load_s: float) -> None:
         self.port = free_port()
         self._folder = folder
-        self._command = topology.command()
+        self._command = topology.command(load_s)
         self._main = topology.main
         self._ports = free_ports(topology.main + topology.standby)
         self._servers: dict[int, subprocess.Popen[bytes]] = {}
         self._envoy: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self.mend()
+        for port in self._ports:
+            self._serve(port)
         file = self._folder / "envoy.json"
         file.write_text(json.dumps(self._bootstrap()))
         command = [str(find_envoy()), "-c", str(file), "--use-dynamic-base-id", "--concurrency", "1"]
@@ -67,15 +68,12 @@ class EnvoyDefaults:
     def proxies(self) -> list[Proxy]:
         return [Proxy(pid=self._envoy.pid, socket=self._socket)] if self._envoy is not None else []
 
-    def mend(self) -> None:
+    def mend(self, killed: Collection[int]) -> None:
         """What a machine's init system does for a server that has ended."""
-        for port in self._ports:
-            if port not in self._servers or self._servers[port].poll() is not None:
-                self._servers[port] = spawn(
-                    [word.replace("{port}", str(port)) for word in (*self._command, "-port={port}")],
-                    self._folder / f"{port}.log",
-                    env={"GOMAXPROCS": "1"},
-                )
+        for port, process in list(self._servers.items()):
+            if process.pid in killed:
+                process.wait()
+                self._serve(port)
 
     def whole(self) -> bool:
         with contextlib.suppress(OSError):
@@ -89,6 +87,10 @@ class EnvoyDefaults:
     def stop(self) -> None:
         for process in (*([self._envoy] if self._envoy is not None else []), *self._servers.values()):
             end(process)
+
+    def _serve(self, port: int) -> None:
+        command = [*self._command, f"-port={port}"]
+        self._servers[port] = spawn(command, self._folder / f"{port}.log", env={"GOMAXPROCS": "1"})
 
     @property
     def _socket(self) -> Path:

@@ -66,12 +66,12 @@ def configuration(seed: int, *, quick: bool) -> Configuration:
     return Configuration(
         topology=Topology(
             backends=BackendSettings(
-                delay_ms_median=50 if quick else 20, delay_sigma=0.05, warm_ms=0, seed=seed
+                delay_ms_median=50 if quick else 25, delay_sigma=0.02, warm_ms=0, seed=seed
             ),
-            main=4,
+            main=3,
             standby=2,
         ),
-        demand=Demand(rate_per_s=500 if quick else 1200, connections=64, streams=0, stream_s=1.0),
+        demand=Demand(rate_per_s=330 if quick else 660, connections=64, streams=0, stream_s=1.0),
         pace=Pace(rest_s=1.5, hang_s=3.0, after_s=2.0 if quick else 10.0, calm_s=0.3),
         rounds=1 if quick else 5,
         warm_s=1.0 if quick else 2.0,

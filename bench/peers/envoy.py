@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.envoy_view import Host, counter, hosts
 from bench.failover_side import Proxy, Server, Topology
-from bench.processes import end, free_port, free_ports, spawn, wait_until
+from bench.processes import answers, end, free_port, free_ports, spawn, wait_until
 
 from celadon.traffic.envoy.proxy import find_envoy
 
@@ -76,9 +76,12 @@ class EnvoyDefaults:
                 self._serve(port)
 
     def whole(self) -> bool:
+        """Envoy may not have noticed that a server is away, so they are asked themselves as well."""
+        if not all(answers(f"http://127.0.0.1:{port}/healthz") for port in self._ports):
+            return False
         with contextlib.suppress(OSError):
             seen = self.hosts()
-            return len(self.servers()) == len(self._ports) and all(seen[port].healthy for port in self._ports)
+            return all(seen[port].healthy for port in self._ports)
         return False
 
     def retries(self) -> int:

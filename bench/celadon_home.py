@@ -95,7 +95,12 @@ class CeladonHome:
         """The daemon, once it was started."""
         self._files = folder
         self._revived: subprocess.Popen[bytes] | None = None
-        self._environment = {k: v for k, v in os.environ.items() if not k.startswith("CELADON")}
+        # Where compiled modules are not kept, as build machines like it, every start of the daemon compiles them anew.
+        self._environment = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith("CELADON") and k != "PYTHONDONTWRITEBYTECODE"
+        }
 
     @property
     def socket(self) -> Path:

@@ -112,7 +112,8 @@ def happen(fleet: Fleet, kind: str, pace: Pace, draws: Random) -> Event:
 
 def _victims(fleet: Fleet, kind: str, draws: Random) -> Victims:
     if kind == "envoy":
-        return [draws.choice(fleet.proxies())]
+        # Callers keep the connections that they opened anew, so one that was killed last time has nothing to lose.
+        return [max(fleet.proxies(), key=lambda proxy: _active(proxy, {}))]
     main = [server for server in fleet.servers() if not server.standby]
     if kind == "priority":
         return main

@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 
 # The rooms that have no effects, and the habits of the house.
 PURE := $(wildcard tests/domain tests/parse tests/judge tests/capacity tests/release tests/resilience tests/house)
-BENCHES := switch services judge exposure scale
+BENCHES := switch services judge exposure scale failover
 
 .PHONY: demo test check bench soak lock clean
 

@@ -13,8 +13,10 @@ from celadon.domain.facts import Now
 from celadon.domain.memory import Memory
 from celadon.domain.names import ServiceKey
 from celadon.domain.reason import Code, Reason, because
+from celadon.domain.release import Taken
 from celadon.domain.samples import Evidence
-from celadon.release.decide import decide
+from celadon.release.decide import Choice, decide
+from celadon.resilience.drill import Rehearsed, rehearse
 from celadon.resilience.headroom import headroom
 from celadon.resilience.place import place
 
@@ -68,15 +70,18 @@ def decision(
     evidence, judged = look(memory, facts)
     probation, late = look_late(memory, facts)
     memory = replace(memory, evidence=evidence, probation=probation)
-    choice = decide(memory, facts, judged, headroom(memory, facts), now, late=late)
+    rehearsed = rehearse(memory, facts, now)
+    choice = decide(rehearsed.memory, facts, judged, headroom(memory, facts), now, late=late)
     after = only_judged(choice.memory)
     goal = place(after, choice.routes)
     if after.goal is None or replace(goal, stamp=after.goal.stamp) != after.goal:
         after = replace(after, goal=goal)
-    after = replace(after, commands=tuple(c for c in after.commands if c.seq not in choice.handled))
-    why, at = choice.because, draft.checkpoint_at if draft else now.wall
+    handled = {*rehearsed.handled, *choice.handled}
+    after = replace(after, commands=tuple(c for c in memory.commands if c.seq not in handled))
+    steps, why = told(rehearsed, choice)
+    at = draft.checkpoint_at if draft else now.wall
     if settled(after) != settled(journalled) or now.jumped_s:
-        after, at = journal.record(journalled, after, why, now.wall, choice.steps), now.wall
+        after, at = journal.record(journalled, after, why, now.wall, steps), now.wall
     elif after != journalled and now.wall >= at + pause_s(after, now):
         after, at = journal.record(journalled, after, checkpoint(after), now.wall), now.wall
     view = View(memory=after, facts=facts, judged=judged, because=why, at=now.wall)
@@ -92,6 +97,14 @@ def begin(service: ServiceKey, effects: Effects, decided: Decided) -> None:
         return
     for action in reconcile(service, memory, facts):
         effects.begin(service, action, memory, facts)
+
+
+def told(rehearsed: Rehearsed, choice: Choice) -> tuple[tuple[Taken, ...], Reason]:
+    """What a tick did, in order: the steps before the last one, and the last one's reason."""
+    if choice.because.code is Code.STEADY and rehearsed.taken:
+        *before, last = rehearsed.taken
+        return (*before, *choice.steps), last.because
+    return (*rehearsed.taken, *choice.steps), choice.because
 
 
 def carry(journalled: Memory, draft: Draft | None) -> Memory:

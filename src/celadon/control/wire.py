@@ -1,6 +1,7 @@
 """Assembly: the only place that knows which adapter stands behind which port."""
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
@@ -9,11 +10,14 @@ from pathlib import Path
 
 from celadon.control.apply import Effects
 from celadon.control.engine import Engine
+from celadon.control.frozen import FreezableRouter
+from celadon.control.rehearsals import Parts, Rehearsals
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import Fault
 from celadon.observe.golden import GoldenProber
 from celadon.observe.labels import SqliteLabels
-from celadon.platform.process import ProcessPlatform
+from celadon.observe.probe import DrillProbes
+from celadon.platform.process import Again, ProcessLeases, ProcessPlatform, ourselves
 from celadon.store.fold import next_epoch
 from celadon.store.journal import SqliteJournal
 from celadon.store.lock import hold
@@ -71,7 +75,32 @@ async def daemon(home: Path) -> AsyncIterator[Daemon]:
         stack.push_async_callback(router.close, stop_proxy=False)
         prober = GoldenProber(wake)
         stack.push_async_callback(prober.close)
-        effects = Effects(platform=platform, router=router, sources=models, prober=prober, labels=labels)
+        counters = FreezableRouter(router)
+        leases = ProcessLeases(home, again(home))
+        probes = DrillProbes(home)
+        rehearsals = Rehearsals(
+            Parts(
+                leases=leases,
+                probes=probes,
+                disk=journal.disk,
+                counters=counters,
+                replica=platform.run_of,
+                proxies=router.runs,
+                daemon=ourselves(),
+            ),
+            wake,
+        )
+        rehearsals.start()
+        for part in (leases, probes, rehearsals):
+            stack.push_async_callback(part.close)
+        effects = Effects(
+            platform=platform,
+            router=counters,
+            sources=models,
+            prober=prober,
+            labels=labels,
+            drills=rehearsals,
+        )
         engine = Engine(journal, effects)
         engines.append(engine)
         engine.start(next_epoch(0, time.time()))
@@ -87,6 +116,13 @@ async def daemon(home: Path) -> AsyncIterator[Daemon]:
             router=router,
             labels=labels,
         )
+
+
+def again(home: Path) -> Again:
+    """How this very daemon was started, so that a drill that killed it can start it once more."""
+    return Again(
+        lock=home / "daemon.lock", argv=tuple(sys.orig_argv), cwd=Path.cwd(), log=home / "daemon.log"
+    )
 
 
 async def _tidy(engine: Engine, models: ModelStore) -> None:

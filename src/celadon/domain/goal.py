@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from celadon.domain.draw import EVERY, Draw, Match
+from celadon.domain.drill import Lease
 from celadon.domain.names import CONTROL_FROM, STANDBY_FROM, Address, Digest, RevisionId, ServiceKey
 from celadon.domain.plan import FULL
 from celadon.domain.spec import Between, Exactly, RouteSpec
@@ -105,7 +106,8 @@ class Goal:
 
     route None: the service is not reachable (yet, or any more). fetch: trees that must be there, verified.
     preview: the revision that the preview address reaches. prove: the revision whose golden requests are to be
-    sent now, with the digest of those requests (None: there are none, readiness is all that is asked).
+    sent now, with the digest of those requests (None: there are none, readiness is all that is asked). leases:
+    failures of a drill that may be there for now.
     """
 
     stamp: Stamp
@@ -119,6 +121,7 @@ class Goal:
     drain_s: float = 30.0
     zones: tuple[str, ...] = ()
     cover: Cover = Cover()
+    leases: tuple[Lease, ...] = ()
 
     @property
     def routed(self) -> frozenset[RevisionId]:

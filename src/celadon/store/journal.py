@@ -23,6 +23,7 @@ from celadon.domain.release import Taken
 from celadon.store.chain import BrokenChainError, Link, follow, to_bytes
 from celadon.store.codec import encode
 from celadon.store.fold import UnreadableError, fold, next_epoch, tick_body
+from celadon.store.full import FullDisk
 from celadon.store.sqlite import faults, open_file, transaction
 
 SEQ_MAX = 2**63 - 1
@@ -63,10 +64,16 @@ class SqliteJournal:
         self._heads: dict[ServiceKey, _Head] = {}
         self._held: dict[ServiceKey, LastingFault] = {}
         self._batch: _Batch | None = None
+        self._full = FullDisk(self._database)
 
     def close(self) -> None:
         """Let go of the file."""
         self._database.close()
+
+    @property
+    def disk(self) -> FullDisk:
+        """What makes its disk look full, for drills."""
+        return self._full
 
     def services(self) -> tuple[ServiceKey, ...]:
         """Every service that has a record, readable or not."""
@@ -179,6 +186,7 @@ class SqliteJournal:
     def _insert(self, rows: Sequence[_Row]) -> None:
         with transaction(self._database, self.path):
             try:
+                self._full.meet()
                 self._database.executemany("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", rows)
             except sqlite3.IntegrityError as error:
                 # Whose record it was shows at its next append, where its end is looked at first.

@@ -59,6 +59,7 @@ class Teller:
             "reason": reason,
             "evidence": self._evidence() if changed.get("evidence") else None,
             "handled": list(body.get("handled", ())),
+            "drill": _drill(body.get("set", {})),
         }
         return [*({**whole, "evidence": None, **_step(raw)} for raw in body.get("steps", ())), whole]
 
@@ -82,6 +83,13 @@ class Teller:
         known = decode(Evidence, self.evidence)
         assert isinstance(known, Evidence)
         return [{"revision": one.revision, **shape.counts(one)} for one in known.counts]
+
+
+def _drill(changed: Json) -> int | None:
+    """The drill that a record was about, if it was about one."""
+    if changed.get("drill"):
+        return int(changed["drill"]["number"])
+    return int(changed["drills"][-1]["number"]) if changed.get("drills") else None
 
 
 def _step(raw: Json) -> Json:

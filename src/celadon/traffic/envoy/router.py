@@ -86,6 +86,7 @@ class EnvoyRouter:
         self._copied: Mapping[ServiceKey, Copied] = {}
         self._lacking: dict[ServiceKey, int] = {}
         self._lookers: list[asyncio.Task[None]] = []
+        self._runs: tuple[tuple[int, str], ...] = ()
 
     # life
 
@@ -345,8 +346,13 @@ class EnvoyRouter:
         self._take(view, whole=True)
         self._seen_at, self._blind, self._looked_at = now, "", time.monotonic()
 
+    def runs(self) -> tuple[tuple[int, str], ...]:
+        """Every run of Envoy that serves as far as is known, by process id and start time in clock ticks."""
+        return self._runs
+
     def _meet(self, who: Identity) -> None:
         """Another run of Envoy than the one we knew: nothing is confirmed until it shows it itself."""
+        self._runs = ((who.pid, who.started),)
         if self._source:
             self._restarts = (f"Envoy was restarted: {who.last_exit or 'its last run ended'}",)
         self._source = who.source

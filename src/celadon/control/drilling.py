@@ -1,7 +1,7 @@
 """From a drill that a person asks for to a journalled command, or to everything that forbids it."""
 
 from celadon.control.engine import Engine
-from celadon.domain.command import Asked, EndDrill, RunDrill
+from celadon.domain.command import Asked, EndDrill, MarkDrill, RunDrill
 from celadon.domain.drill import OF_ALL_SERVICES, DrillKind, DrillOrder
 from celadon.domain.memory import Memory
 from celadon.domain.names import ServiceKey
@@ -35,6 +35,15 @@ def end_drill(engine: Engine, service: ServiceKey) -> Asked:
     if drill is None:
         raise _refused(f"no drill of {service} is under way", f"`celadon drill history {service}` lists them")
     return engine.ask(service, EndDrill(drill=drill.number))
+
+
+def mark_drill(engine: Engine, service: ServiceKey) -> Asked:
+    """Journal a mark of the drill under way, by which it is seen afterwards whether what was confirmed is there."""
+    engine.view(service)
+    drill = engine.memory(service).drill
+    if drill is None:
+        raise _refused(f"no drill of {service} is under way", "marks are for drills alone")
+    return engine.ask(service, MarkDrill(drill=drill.number))
 
 
 def _check_others(engine: Engine, service: ServiceKey, kind: DrillKind) -> None:

@@ -6,7 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from celadon.domain.drill import NO_DRILL, Drill, DrillFacts, DrillKind, FaultFact, Lease, ProbeFact
+from celadon.domain.drill import (
+    NO_DRILL,
+    Drill,
+    DrillFacts,
+    DrillKind,
+    DrillPhase,
+    FaultFact,
+    Lease,
+    ProbeFact,
+)
 from celadon.domain.launch import Asks
 from celadon.domain.names import ReplicaId, ServiceKey
 
@@ -31,6 +40,7 @@ class Probes(Protocol):
     def begin(self, service: ServiceKey, drill: Drill, asks: Asks) -> None: ...
     def look(self, service: ServiceKey) -> bool: ...
     def observe(self, service: ServiceKey, struck_at: float | None) -> ProbeFact | None: ...
+    def confirmed(self, service: ServiceKey) -> Sequence[tuple[float, int]]: ...
     def forget(self, service: ServiceKey) -> None: ...
 
 
@@ -52,12 +62,16 @@ class Counters(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What can fail. runs: the living run of a replica, or None; proxies, daemon: runs of those."""
+    """What can fail. replica: its living run, or None; proxies, daemon: runs of those.
+
+    marked: whether the journal has a command that a probe was told is there.
+    """
 
     leases: Leases
     probes: Probes
     disk: Disk
     counters: Counters
+    marked: Callable[[ServiceKey, int], bool]
     replica: Callable[[ReplicaId], tuple[int, str] | None]
     proxies: Callable[[], tuple[tuple[int, str], ...]]
     daemon: tuple[int, str]
@@ -96,10 +110,23 @@ class Rehearsals:
         if service not in self._looks:
             return replace(NO_DRILL, proxies=proxies)
         return DrillFacts(
-            probe=self._parts.probes.observe(service, drill.struck_at if drill else None),
+            probe=self._probe(service, drill),
             fault=self._inside_now(service) or self._parts.leases.observe(service, time.time()),
             proxies=proxies,
         )
+
+    def _probe(self, service: ServiceKey, drill: Drill | None) -> ProbeFact | None:
+        """What callers noticed, and in the end whether what the daemon had confirmed is still there."""
+        fact = self._parts.probes.observe(service, drill.struck_at if drill else None)
+        if fact is None or drill is None or drill.phase is not DrillPhase.UNDOING:
+            return fact
+        confirmed = self._parts.probes.confirmed(service)
+        if not confirmed:
+            return fact
+        lost = [at for at, seq in confirmed if not self._parts.marked(service, seq)]
+        age_s = time.time() - min(lost) if lost else None
+        counted = replace(fact.measured, acknowledged=len(confirmed), lost=len(lost), lost_age_s=age_s)
+        return replace(fact, measured=counted)
 
     def probe(self, service: ServiceKey, drill: Drill, asks: Asks) -> None:
         """Begin to measure."""

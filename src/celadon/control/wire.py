@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from celadon.control.apply import Effects
 from celadon.control.engine import Engine
 from celadon.control.frozen import FreezableRouter
 from celadon.control.rehearsals import Parts, Rehearsals
-from celadon.domain.names import ServiceKey
+from celadon.domain.names import SOCKET, ServiceKey
 from celadon.domain.problem import Fault
 from celadon.observe.golden import GoldenProber
 from celadon.observe.labels import SqliteLabels
@@ -76,30 +76,16 @@ async def daemon(home: Path) -> AsyncIterator[Daemon]:
         prober = GoldenProber(wake)
         stack.push_async_callback(prober.close)
         counters = FreezableRouter(router)
-        leases = ProcessLeases(home, again(home))
-        probes = DrillProbes(home)
-        rehearsals = Rehearsals(
-            Parts(
-                leases=leases,
-                probes=probes,
-                disk=journal.disk,
-                counters=counters,
-                replica=platform.run_of,
-                proxies=router.runs,
-                daemon=ourselves(),
-            ),
-            wake,
+        drills = await stack.enter_async_context(
+            _rehearsals(home, journal=journal, platform=platform, router=router, counters=counters, wake=wake)
         )
-        rehearsals.start()
-        for part in (leases, probes, rehearsals):
-            stack.push_async_callback(part.close)
         effects = Effects(
             platform=platform,
             router=counters,
             sources=models,
             prober=prober,
             labels=labels,
-            drills=rehearsals,
+            drills=drills,
         )
         engine = Engine(journal, effects)
         engines.append(engine)
@@ -116,6 +102,37 @@ async def daemon(home: Path) -> AsyncIterator[Daemon]:
             router=router,
             labels=labels,
         )
+
+
+@asynccontextmanager
+async def _rehearsals(
+    home: Path,
+    *,
+    journal: SqliteJournal,
+    platform: ProcessPlatform,
+    router: EnvoyRouter,
+    counters: FreezableRouter,
+    wake: Callable[[ServiceKey], None],
+) -> AsyncIterator[Rehearsals]:
+    """What makes the failures of drills in every room, and measures what callers notice."""
+    leases, probes = ProcessLeases(home, again(home)), DrillProbes(home, home / SOCKET)
+    parts = Parts(
+        leases=leases,
+        probes=probes,
+        disk=journal.disk,
+        marked=journal.marked,
+        counters=counters,
+        replica=platform.run_of,
+        proxies=router.runs,
+        daemon=ourselves(),
+    )
+    made = Rehearsals(parts, wake)
+    made.start()
+    try:
+        yield made
+    finally:
+        for part in (made, probes, leases):
+            await part.close()
 
 
 def again(home: Path) -> Again:

@@ -5,6 +5,7 @@ not blind it. order.json in the folder says what to ask; lines of JSON go to tol
   now     up to when it has looked (wall time)
   oldest  when the oldest request without an answer was meant to be sent; null when there is none
   asked   requests that have ended: [when it was meant to be sent, when it ended, whether the answer was right]
+  confirmed  marks that the daemon has confirmed: [when, its place in the journal], where the order says where to send them
 
 An open loop: requests are sent when they are due, whatever became of those before. A connection that breaks before a
 byte of the answer is asked once more, as HTTP clients do. It ends when `end` is in the folder, or at its deadline.
@@ -86,6 +87,7 @@ class Asker:
         self.idle: list[Connection] = []
         self.open: dict[int, float] = {}
         self.ended: list[tuple[float, float, bool]] = []
+        self.confirmed: list[tuple[float, int]] = []
         self.told = os.open(
             folder + "/told.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
@@ -97,6 +99,8 @@ class Asker:
 
     async def run(self) -> None:
         telling = asyncio.ensure_future(self.tell())
+        if self.order["marks"] is not None:
+            self.tasks.add(asyncio.ensure_future(self.mark(self.order["marks"])))
         began, number = self.now(), 0
         while not telling.done():
             due = began + number / self.order["rate"]
@@ -143,6 +147,24 @@ class Asker:
             connection.close()
         return status
 
+    async def mark(self, marks: dict[str, Any]) -> None:
+        """Send the daemon commands from which nothing follows, and keep what it confirms."""
+        while True:
+            await asyncio.sleep(marks["every_s"])
+            with contextlib.suppress(TimeoutError, OSError, ValueError, EOFError, KeyError, IndexError):
+                seq = await asyncio.wait_for(self.marked(marks), self.order["answer_s"])
+                self.confirmed.append((self.now(), seq))
+
+    async def marked(self, marks: dict[str, Any]) -> int:
+        reader, writer = await asyncio.open_unix_connection(marks["socket"])
+        try:
+            head = f"POST {marks['path']} HTTP/1.1\r\nhost: celadon\r\nconnection: close\r\n"
+            writer.write(head.encode() + b"content-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
+            answer = await reader.read()
+        finally:
+            writer.transport.abort()
+        return int(json.loads(answer.partition(b"\r\n\r\n")[2])["asked_seq"])
+
     def told_to_end(self) -> bool:
         return os.path.exists(self.folder + "/end")  # noqa: PTH110
 
@@ -152,7 +174,8 @@ class Asker:
             await asyncio.sleep(LOOK_S)
             ended, self.ended = self.ended, []
             oldest = min(self.open.values(), default=None)
-            line = {"now": self.now(), "oldest": oldest, "asked": ended}
+            confirmed, self.confirmed = self.confirmed, []
+            line = {"now": self.now(), "oldest": oldest, "asked": ended, "confirmed": confirmed}
             os.write(self.told, json.dumps(line).encode() + b"\n")
 
 

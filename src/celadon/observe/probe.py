@@ -8,12 +8,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from celadon.domain.drill import Drill, ProbeFact
+from celadon.domain.drill import Drill, DrillKind, ProbeFact
 from celadon.domain.launch import Asks
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import ProblemsError
@@ -26,6 +26,11 @@ HEADER = "x-celadon-probe"
 ANSWER_S = 10.0
 """A request without an answer for this long has failed."""
 
+MARKS_RATE = 5.0
+"""Commands per second that the daemon is sent where its journal is what fails."""
+
+OF_THE_JOURNAL = frozenset({DrillKind.KILL_DAEMON, DrillKind.FILL_DISK})
+
 LEFT_S = 300.0
 """A probe that nobody ends ends by itself, so long after all that was asked of it could be over."""
 
@@ -37,6 +42,7 @@ class _Read:
     drill: int
     folder: Path
     asked: list[Asked] = field(default_factory=list)
+    confirmed: list[tuple[float, int]] = field(default_factory=list)
     offset: int = 0
     clear_to: float = 0.0
     why: str = ""
@@ -58,14 +64,16 @@ class _Read:
 
     def _take(self, told: dict[str, Any]) -> None:
         self.asked += [Asked(at=at, ended=ended, ok=ok) for at, ended, ok in told["asked"]]
+        self.confirmed += [(at, seq) for at, seq in told["confirmed"]]
         self.clear_to = told["now"] if told["oldest"] is None else told["oldest"]
 
 
 class DrillProbes:
     """One probe of a service at a time. Everything but the start of a process runs in the event loop."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, socket: Path) -> None:
         self._home = home / "drills"
+        self._socket = socket
         self._read: dict[ServiceKey, _Read] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         for folder in sorted(self._home.glob(f"*/*/{PROBE}*")):
@@ -101,11 +109,21 @@ class DrillProbes:
             "answer_s": ANSWER_S,
             "until": drill.began_at + drill.order.before_s + drill.order.lasts_s + LEFT_S,
             "requests": requests,
+            "marks": self._marks(service) if drill.order.kind in OF_THE_JOURNAL else None,
         }
         (folder / "order.json").write_text(json.dumps(order))
         task = asyncio.get_running_loop().create_task(asyncio.to_thread(_start, folder))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _marks(self, service: ServiceKey) -> dict[str, Any]:
+        path = f"/v1/services/{service.name}/drills/mark?namespace={service.namespace}"
+        return {"socket": str(self._socket), "path": path, "every_s": 1 / MARKS_RATE}
+
+    def confirmed(self, service: ServiceKey) -> Sequence[tuple[float, int]]:
+        """When the daemon confirmed a mark, and its place in the journal."""
+        read = self._read.get(service)
+        return () if read is None else read.confirmed
 
     def look(self, service: ServiceKey) -> bool:
         """Read what was written since; whether there was anything."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from celadon.domain.command import Asked, Command
+from celadon.domain.command import Asked, Command, MarkDrill
 from celadon.domain.memory import Memory
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import LastingFault, TransientFault
@@ -109,6 +109,13 @@ class SqliteJournal:
         finally:
             self._batch = None
         self._write(batch)
+
+    def marked(self, service: ServiceKey, seq: int) -> bool:
+        """Whether a mark of a drill is there: a command from which nothing follows (see `MarkDrill`)."""
+        query = "SELECT record FROM journal WHERE namespace = ? AND service = ? AND seq = ?"
+        with faults(self.path):
+            row = self._database.execute(query, (service.namespace, service.name, seq)).fetchone()
+        return row is not None and f'"{MarkDrill.__name__}"'.encode() in row[0]
 
     def ask(self, service: ServiceKey, command: Command, at: float) -> Asked:
         """Journal a command. It survives any crash from the moment this returns."""

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from celadon.control import accept, drilling
-from celadon.domain.command import Asked, EndDrill, RunDrill
+from celadon.domain.command import OF_DRILLS, Asked
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import Fault, Problem, ProblemsError
 from celadon.doors.api import drills, errors, export, feedback, logs, releases, shape, uploads, watch
@@ -49,6 +49,7 @@ def application(session: Session) -> Starlette:
         ("GET", "/v1/services/{name}/drills", _drills),
         ("POST", "/v1/services/{name}/drills", _run_drill),
         ("POST", "/v1/services/{name}/drills/end", _end_drill),
+        ("POST", "/v1/services/{name}/drills/mark", _mark_drill),
         ("GET", "/v1/releases/{release:path}", _why),
         ("GET", "/v1/watch", _watch),
         ("POST", "/v1/stop", _stop),
@@ -219,9 +220,15 @@ async def _end_drill(session: Session, request: Request) -> Response:
     return _drill_asked(before, drilling.end_drill(session.engine, key))
 
 
+async def _mark_drill(session: Session, request: Request) -> Response:
+    key = _key(request)
+    before = session.view(key).memory.seq
+    return _drill_asked(before, drilling.mark_drill(session.engine, key))
+
+
 def _drill_asked(before: int, asked: Asked) -> Response:
     command = asked.command
-    assert isinstance(command, RunDrill | EndDrill)
+    assert isinstance(command, OF_DRILLS)
     return JSONResponse({"drill": command.drill, "seq": before, "asked_seq": asked.seq}, 202)
 
 

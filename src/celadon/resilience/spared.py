@@ -79,7 +79,7 @@ def _ready(memory: Memory, facts: Facts) -> list[ReplicaFact]:
 def _running(facts: Facts) -> list[ReplicaFact]:
     assert not isinstance(facts.replicas, Unknown)
     known = sorted(facts.replicas.value, key=lambda one: one.id)
-    return [one for one in known if one.pid is not None and one.state is not ReplicaState.EXITED]
+    return [one for one in known if one.state is not ReplicaState.EXITED]
 
 
 def in_words(kind: DrillKind, hit: Sequence[Victim]) -> str:

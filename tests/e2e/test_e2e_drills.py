@@ -4,6 +4,8 @@ How long things take is not what is asked here, for the machine has other things
 """
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -98,12 +100,14 @@ def test_a_killed_daemon_is_started_again_and_ends_its_own_drill(made, figure):
     assert [r["pid"] for r in made.replicas()] == [r["pid"] for r in replicas]
     assert "SIGKILL to the daemon" in said
     assert told["measured"]["back_s"] > 0
+    assert (told["measured"]["acknowledged"] > 0, told["measured"]["lost"]) == (True, 0)
     figure("back_s", told["measured"]["back_s"])
 
 
 def test_a_full_disk_decides_nothing_and_costs_nothing(made):
     told, said = passed(made, "fill-disk", "--seconds", "2s")
     assert told["measured"]["refused_writes"] > 0
+    assert (told["measured"]["acknowledged"] > 0, told["measured"]["lost"]) == (True, 0)
     assert "no page more for the journal" in said
     assert made.view()["fault"] is None
     assert made.done("deploy", "-f", "score.json")
@@ -169,6 +173,16 @@ def test_a_lease_is_undone_at_its_end_also_without_a_daemon(made):
     last = until(lambda: made.view()["drill"] is None and made.view()["last_drill"])
     assert last["undone"]
     assert last["verdict"] in {"pass", "fail"}
+
+
+def test_the_commands_of_the_page_run_in_their_order(made):
+    page = (Path(__file__).parents[2] / "docs" / "drills.md").read_text()
+    block = re.search(r"```sh\n(.*?)```", page, re.DOTALL)
+    said = [made.done(*shlex.split(line.replace("fraud", "score"))[1:]) for line in block[1].splitlines()]
+    assert len(said) == 3
+    assert all(kind.value in said[0] and f"`{kind.value}`" in page for kind in DrillKind)
+    assert re.search(r"pass: 0 of \d+ requests failed", said[1])
+    assert "kill-replica" in said[2]
 
 
 def test_every_kind_is_run_here():

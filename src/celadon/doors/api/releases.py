@@ -4,6 +4,7 @@ Records are read as the plain values they are stored as, because a long journal 
 what is shown is turned into words of the domain.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,7 +72,7 @@ class Teller:
                 about = command.get("release")
                 if about is not None:
                     self.asked[record.seq] = about
-                return about, {"code": "asked", "fields": {}, "text": f"asked: {command['type'].lower()}"}
+                return about, {"code": "asked", "fields": {}, "text": f"asked: {_words(command['type'])}"}
             case Kind.LEADER:
                 return moving, explain.reason(because(Code.LEADER_TOOK_OVER, epoch=record.epoch))
             case Kind.TICK:
@@ -83,6 +84,11 @@ class Teller:
         known = decode(Evidence, self.evidence)
         assert isinstance(known, Evidence)
         return [{"revision": one.revision, **shape.counts(one)} for one in known.counts]
+
+
+def _words(name: str) -> str:
+    """`RunDrill` as `run drill`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", name).lower()
 
 
 def _drill(changed: Json) -> int | None:

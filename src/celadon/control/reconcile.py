@@ -10,11 +10,15 @@ from celadon.domain.action import (
     Action,
     DropRoutes,
     Fetch,
+    ForgetDrill,
     ForgetProof,
+    Probe,
     Prove,
     SetRoutes,
     StartReplica,
     StopReplica,
+    Strike,
+    Undo,
 )
 from celadon.domain.facts import Facts, Known, ReplicaFact, ReplicaState, RouteFacts, SourceState, fresh
 from celadon.domain.goal import Arm, Cover, Endpoint, Goal, ReplicaSet, Wanted, arm_of
@@ -43,7 +47,7 @@ def reconcile(service: ServiceKey, memory: Memory, facts: Facts) -> tuple[Action
             actions += _routes(service, memory, goal, facts, facts.routes.value)
             actions += _stops(memory, goal, facts, facts.routes.value)
             actions += _proof(goal, facts, facts.routes.value)
-    return tuple(actions)
+    return (*actions, *_drill(memory, goal, facts))
 
 
 def reached(memory: Memory, facts: Facts) -> bool:
@@ -265,6 +269,21 @@ def _proof(goal: Goal, facts: Facts, served: RouteFacts) -> Iterator[Action]:
     proof = facts.proof
     if proof is None or (proof.revision, proof.golden) != (goal.prove, goal.golden):
         yield Prove(revision=goal.prove, golden=goal.golden)
+
+
+def _drill(memory: Memory, goal: Goal, facts: Facts) -> Iterator[Action]:
+    """A failure is made under a lease that is recorded, and taken back once there is none or its time is over."""
+    drill, probe, fault = memory.drill, facts.drill.probe, facts.drill.fault
+    leased = {lease.drill for lease in goal.leases if facts.at < lease.until}
+    if fault is not None and fault.undone_at is None and fault.drill not in leased:
+        yield Undo(drill=fault.drill)
+    elif drill is None and (probe is not None or fault is not None):
+        yield ForgetDrill()
+    if drill is not None and (probe is None or probe.drill != drill.number):
+        yield Probe(drill=drill)
+    for lease in goal.leases:
+        if lease.drill in leased and (fault is None or fault.drill != lease.drill):
+            yield Strike(lease=lease)
 
 
 def _stay(memory: Memory, goal: Goal, facts: Facts) -> frozenset[Named]:

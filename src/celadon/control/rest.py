@@ -23,7 +23,8 @@ class Rest:
 def rest(journalled: Memory, view: View, until: float) -> Rest | None:
     """The rest that a tick which asked for nothing leads to; None while anything moves or is waited for."""
     facts = view.facts
-    if view.at >= until or facts is None or view.memory.seq != journalled.seq:
+    moves = view.memory.seq != journalled.seq or view.memory.drill is not None
+    if view.at >= until or facts is None or moves:
         return None
     if not (fresh(facts.replicas, view.at) and fresh(facts.routes, view.at)):
         return None
@@ -44,6 +45,7 @@ def goes_on(rest: Rest, journalled: Memory, facts: Facts, now: Now) -> bool:
         and _same(seen.routes, facts.routes, now.wall)
         and seen.sources == facts.sources
         and seen.proof == facts.proof
+        and seen.drill == facts.drill
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from celadon.domain.drill import NO_DRILL, DrillFacts
 from celadon.domain.feedback import Heard
 from celadon.domain.goal import Arm, Wanted, arm_of
 from celadon.domain.golden import Mismatch
@@ -169,7 +170,7 @@ class Facts:
     """Everything one tick decides on.
 
     samples: what the router counted. labels: what came to be known of the moving release's answers; probation_labels:
-    of those of the release on probation. heard: what became of feedback.
+    of those of the release on probation. heard: what became of feedback. drill: what is seen of a drill.
     """
 
     at: float
@@ -181,6 +182,7 @@ class Facts:
     labels: Known[Samples] | Unknown = NO_LABELS
     probation_labels: Known[Samples] | Unknown = NO_LABELS
     heard: Heard | None = None
+    drill: DrillFacts = NO_DRILL
 
     def of(self, revision: RevisionId, arm: Arm = Arm.MAIN) -> tuple[ReplicaFact, ...]:
         """The known replicas of one revision's arm, by index."""

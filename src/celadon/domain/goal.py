@@ -5,6 +5,7 @@ from enum import StrEnum
 from operator import attrgetter
 
 from celadon.domain.draw import EVERY, Draw, Match
+from celadon.domain.drill import Lease
 from celadon.domain.names import (
     CONTROL_FROM,
     STANDBY_FROM,
@@ -133,7 +134,8 @@ class Goal:
 
     route None: the service is not reachable (yet, or any more). fetch: trees that must be there, verified.
     preview: the revision that the preview address reaches. prove: the revision whose golden requests are to be
-    sent now, with the digest of those requests (None: there are none, readiness is all that is asked).
+    sent now, with the digest of those requests (None: there are none, readiness is all that is asked). leases:
+    failures of a drill that may be there for now.
     """
 
     stamp: Stamp
@@ -145,6 +147,7 @@ class Goal:
     golden: Digest | None = None
     fetch: tuple[Digest, ...] = ()
     drain_s: float = 30.0
+    leases: tuple[Lease, ...] = ()
 
     def zone_of(self, replica: ReplicaId) -> str:
         """Where a replica belongs by the set that it is one of; "" where nothing says so."""

@@ -4,7 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from celadon.domain.command import Abort, Asked, Command, Deploy, Pause, Promote, Remove, Resume, Rollback
+from celadon.domain.command import (
+    Abort,
+    Asked,
+    Command,
+    Deploy,
+    EndDrill,
+    MarkDrill,
+    Pause,
+    Promote,
+    Remove,
+    Resume,
+    Rollback,
+    RunDrill,
+)
 from celadon.domain.memory import Memory
 from celadon.domain.names import RevisionId
 from celadon.domain.plan import Plan
@@ -69,6 +82,8 @@ def _one(memory: Memory, asked: Asked, known: Standing) -> Answered | None:
             return _take_slot(memory, asked, command, wall)
         case Remove():
             return _remove(memory, asked, wall)
+        case RunDrill() | EndDrill() | MarkDrill():
+            return None  # Drills are decided in `resilience`.
         case Promote() | Abort() | Pause() | Resume():
             release = memory.release
             if release is None or release.id != command.release or release.phase is Phase.ROLLING_BACK:

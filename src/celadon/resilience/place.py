@@ -31,6 +31,7 @@ def place(memory: Memory, routes: tuple[Route, ...]) -> Goal:
         golden=_golden(memory),
         fetch=tuple(dict.fromkeys(tree for one in sets for tree in memory.revisions[one.revision].trees)),
         drain_s=settings.drain_s,
+        leases=(memory.drill.lease,) if memory.drill and memory.drill.lease else (),
     )
 
 

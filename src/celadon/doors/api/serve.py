@@ -13,7 +13,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from celadon.control.wire import daemon
-from celadon.doors.api.home import SOCKET, make_home
+from celadon.domain.names import SOCKET
+from celadon.doors.api.home import make_home
 from celadon.doors.api.routes import application
 from celadon.doors.api.session import Session
 

@@ -18,6 +18,7 @@ from celadon.domain.names import RevisionId
 from celadon.domain.release import Release
 from celadon.domain.revision import CommandRuntime, ModelRuntime, Revision
 from celadon.domain.samples import Counts
+from celadon.doors.api import drills
 from celadon.doors.api.explain import (
     findings,
     judged,
@@ -62,6 +63,8 @@ def service(view: View) -> Json:
         "judged": judged_now(view),
         "probation": _probation(memory),
         "feedback": heard(view.facts.heard if view.facts else None),
+        "drill": drills.drill(view),
+        "last_drill": drills.report(memory.drills[-1]) if memory.drills else None,
     }
 
 

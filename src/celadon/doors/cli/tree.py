@@ -48,6 +48,13 @@ def name(view: Json) -> str:
     )
 
 
+def _drill(drill: Json | None, now: float) -> Iterator[Line]:
+    """The rehearsed failure under way: what is seen of the service now is its doing."""
+    if drill is not None:
+        left = f", {span(drill['until'] - now)} left at most" if drill["until"] else ""
+        yield entry("drill", (f"{drill['drill']}  {drill['kind']}  {drill['phase']}{left}", WAIT))
+
+
 def _head(view: Json) -> Line:
     style = {"live": GOOD, "releasing": WAIT, "removing": WAIT}.get(view["state"], QUIET)
     return Line(depth=0, spans=((name(view), STRONG), ("  ", PLAIN), (view["state"], style)))
@@ -66,6 +73,7 @@ def _block(view: Json, now: float) -> Iterator[Line]:
         yield entry("stands", (f"the loop of this service stands still: {view['fault']}", BAD))
     if release is None and view["last_release"] is not None:
         yield entry("last", *_ended(view["last_release"], now))
+    yield from _drill(view.get("drill"), now)
     yield from _probation(view["probation"], now)
     yield from _feedback(view["feedback"])
     yield from route_lines(view["route"])

@@ -76,6 +76,11 @@ class Replica:
         """The port it was told, once it runs."""
         return None if self._child is None else int(self._child["port"])
 
+    @property
+    def run(self) -> tuple[int, str] | None:
+        """The process that runs now, by its id and its start time in clock ticks after boot."""
+        return None if self._child is None else (int(self._child["pid"]), str(self._child["start"]))
+
     def fact(self) -> ReplicaFact:
         """What is to be reported now."""
         calm = self._ready_at is not None and time.monotonic() - self._ready_at >= CALM_S

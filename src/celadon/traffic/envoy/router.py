@@ -393,6 +393,11 @@ class EnvoyRouter:
             self._take(look.view, whole=True)
         self._seen_at, self._blind, self._looked_at = now, "", time.monotonic()
 
+    def runs(self) -> tuple[tuple[int, str], ...]:
+        """Every run of Envoy that serves, by process id and start time in clock ticks."""
+        found = (seat.alive() for seat in self._seats)
+        return tuple((who.pid, who.started) for who in found if who is not None)
+
     def _meet(self, look: Look) -> None:
         """Other runs of Envoy than those we knew have to show everything.
 

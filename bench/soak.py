@@ -132,6 +132,7 @@ class Soak:
             # What the proxy and the daemon need to come back after so many releases, under load.
             self.killer.envoy()
             self.killer.daemon()
+            self._keep(self._look(time.monotonic() - self._began))
 
     def _end(self) -> None:
         self._enough.set()
@@ -162,17 +163,18 @@ class Soak:
                 play(service)
 
     def _sample(self) -> None:
-        with self._out.open("w") as out:
-            out.write(json.dumps(asdict(self._of)) + "\n")
-            due = self._began
-            while (passed := time.monotonic() - self._began) < self._of.length_s and not self._broken:
-                self._blow(passed < self._of.storm_s)
-                sample = self._look(passed)
-                self.samples.append(sample)
-                out.write(json.dumps(sample) + "\n")
-                out.flush()
-                due += self._of.every_s
-                time.sleep(max(0.0, due - time.monotonic()))
+        self._out.write_text(json.dumps(asdict(self._of)) + "\n")
+        due = self._began
+        while (passed := time.monotonic() - self._began) < self._of.length_s and not self._broken:
+            self._blow(passed < self._of.storm_s)
+            self._keep(self._look(passed))
+            due += self._of.every_s
+            time.sleep(max(0.0, due - time.monotonic()))
+
+    def _keep(self, sample: Json) -> None:
+        self.samples.append(sample)
+        with self._out.open("a") as out:
+            out.write(json.dumps(sample) + "\n")
 
     def _blow(self, now: bool) -> None:
         if now:
@@ -230,7 +232,9 @@ def run(of: Course, out: Path) -> tuple[Report, list[str]]:
             soak.run()
         finally:
             soak.home.stop()
-    grown = growths(soak.samples, of.judged_s)
+    # The last sample is of a daemon and a proxy that were just born: it counts what happened, and no curve.
+    lived = soak.samples[:-1]
+    grown = growths(lived, of.judged_s)
     failed = lost(soak.heard.failures, soak.killer.away)
     strange = [one for service in soak.services for one in service.strange]
     for one in (*strange, *failed):
@@ -243,7 +247,7 @@ def run(of: Course, out: Path) -> tuple[Report, list[str]]:
         "ended_otherwise": len(strange),
         "daemon_back_s_max": max(soak.killer.daemon_back_s),
         "daemon_back_s_last": soak.killer.daemon_back_s[-1],
-        **curve_figures(soak.samples, grown),
+        **curve_figures(lived, grown),
         "growing": len(growing(grown)),
     }
     report = Report(

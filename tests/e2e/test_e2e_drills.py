@@ -114,12 +114,12 @@ def test_a_full_disk_decides_nothing_and_costs_nothing(made):
 
 
 def test_nothing_is_promoted_and_nothing_taken_back_while_counters_stand_still(made):
-    slow = {"release": {"watch": {"seconds": 10, "minRequests": 5, "deadlineSeconds": 100}}}
+    slow = {"release": {"watch": {"seconds": 15, "minRequests": 5, "deadlineSeconds": 100}}}
     made.done("deploy", "-f", made.service("blind", **slow, **REDUNDANT))
     made.done("deploy", "-f", made.service("blind", answer={"score": 2}, **slow, **REDUNDANT), "--detach")
     until(lambda: made.phase("blind") == "watching")
     drill(made, "freeze-metrics", service="blind", code=6)
-    told, _ = drill(made, "freeze-metrics", "--insist", "--seconds", "3s", service="blind")
+    told, _ = drill(made, "freeze-metrics", "--insist", "--seconds", "8s", service="blind")
     assert told["verdict"] == "pass", told
     ended = until(lambda: made.view("blind")["release"] is None and made.history("blind")[-1])
     assert ended["outcome"] == "promoted"

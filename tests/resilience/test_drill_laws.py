@@ -30,8 +30,7 @@ from celadon.domain.memory import Memory
 from celadon.domain.names import STANDBY_FROM
 from celadon.domain.reason import Code
 from celadon.domain.spec import Redundancy, Survives
-from celadon.release import step
-from celadon.resilience.drill import FRESH_S, next_drill, order_of, refusal, rehearse
+from celadon.resilience.drill import next_drill, order_of, refusal, rehearse
 from celadon.resilience.place import place
 from celadon.resilience.spared import victims
 
@@ -195,10 +194,6 @@ def test_a_service_that_loses_nothing_passes(kind: DrillKind) -> None:
     report = world.memory.drills[-1]
     assert (report.verdict, report.because.code) == (DrillVerdict.PASS, Code.DRILL_PASSED)
     assert world.struck == 1
-
-
-def test_counters_are_good_for_as_long_as_a_release_takes_them() -> None:
-    assert FRESH_S == step.FRESH_S
 
 
 def test_what_was_not_hit_shows_nothing() -> None:

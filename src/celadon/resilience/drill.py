@@ -19,7 +19,7 @@ from celadon.domain.drill import (
     Lease,
     ProbeFact,
 )
-from celadon.domain.facts import Facts, Now
+from celadon.domain.facts import FRESH_S, Facts, Now
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Cause, Phase, Taken
@@ -36,9 +36,6 @@ GIVES_WAY_S = 10.0
 
 BACK_S = 30.0
 """How long a service may take to be as before, where its replicas may not take longer to start."""
-
-FRESH_S = 5.0
-"""So long a release may still be decided on what was counted before counters stood still (see `release/step.py`)."""
 
 SETTLE_S = 1.5
 """How long callers are watched at least once a failure was made or undone."""
@@ -263,6 +260,7 @@ def _moved_blind(memory: Memory, drill: Drill) -> Reason | None:
         return None
     if release.phase not in {Phase.ROLLING_BACK, Phase.ENDED} or drill.moved[1] == Phase.ROLLING_BACK:
         return None
+    # So long it may still be decided on what was counted before.
     if drill.struck_at is None or release.entered_at < drill.struck_at + FRESH_S:
         return None
     return because(Code.DRILL_MOVED_BLIND, release=release.id, why=text(release.because))

@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from e2e_load import Load
 from e2e_world import World, alive, until
 
 from celadon.domain.drill import DrillKind
@@ -114,12 +115,12 @@ def test_a_full_disk_decides_nothing_and_costs_nothing(made):
 
 
 def test_nothing_is_promoted_and_nothing_taken_back_while_counters_stand_still(made):
-    slow = {"release": {"watch": {"seconds": 10, "minRequests": 5, "deadlineSeconds": 100}}}
+    slow = {"release": {"watch": {"seconds": 12, "minRequests": 5, "deadlineSeconds": 100}}}
     made.done("deploy", "-f", made.service("blind", **slow, **REDUNDANT))
     made.done("deploy", "-f", made.service("blind", answer={"score": 2}, **slow, **REDUNDANT), "--detach")
     until(lambda: made.phase("blind") == "watching")
     drill(made, "freeze-metrics", service="blind", code=6)
-    told, _ = drill(made, "freeze-metrics", "--insist", "--seconds", "3s", service="blind")
+    told, _ = drill(made, "freeze-metrics", "--insist", "--seconds", "7s", service="blind")
     assert told["verdict"] == "pass", told
     ended = until(lambda: made.view("blind")["release"] is None and made.history("blind")[-1])
     assert ended["outcome"] == "promoted"
@@ -144,7 +145,9 @@ def test_a_release_that_is_asked_for_ends_a_drill_and_begins_once_it_is_undone(m
     victim = struck(made)
     _, said = drill(made, "kill-replica", code=6)
     assert "has not ended" in said
-    made.done("deploy", "-f", made.service("score", answer={"score": 3}, **REDUNDANT), timeout=120)
+    with Load(port=made.port()) as load:
+        made.done("deploy", "-f", made.service("score", answer={"score": 3}, **REDUNDANT), timeout=120)
+    assert load.failed() == []
     told, _ = running.communicate(timeout=60)
     assert running.returncode == 3, told
     assert "inconclusive: it gave way to what was asked meanwhile: deploy" in told

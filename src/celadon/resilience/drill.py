@@ -19,7 +19,7 @@ from celadon.domain.drill import (
     Lease,
     ProbeFact,
 )
-from celadon.domain.facts import Facts, Now
+from celadon.domain.facts import FRESH_S, Facts, Now
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Cause, Phase, Taken
@@ -259,6 +259,9 @@ def _moved_blind(memory: Memory, drill: Drill) -> Reason | None:
     if release is None or release.cause in {Cause.PERSON, Cause.SUPERSEDED}:
         return None
     if release.phase not in {Phase.ROLLING_BACK, Phase.ENDED} or drill.moved[1] == Phase.ROLLING_BACK:
+        return None
+    # So long it may still be decided on what was counted before.
+    if drill.struck_at is None or release.entered_at < drill.struck_at + FRESH_S:
         return None
     return because(Code.DRILL_MOVED_BLIND, release=release.id, why=text(release.because))
 

@@ -81,6 +81,7 @@ class EnvoyRouter:
         self._copied: Mapping[ServiceKey, Copied] = {}
         self._lacking: dict[ServiceKey, int] = {}
         self._lookers: list[asyncio.Task[None]] = []
+        self._runs: tuple[tuple[int, str], ...] = ()
 
     # life
 
@@ -381,6 +382,7 @@ class EnvoyRouter:
         now = self._clock()
         look = await self._seats.look(now)
         copied = {key: of for key, of in self._who_is_copied().items() if before.get(key) == of}
+        self._runs = self._seats.runs()
         if look.new:
             self._meet(look)
         if look.sources != self._sources:
@@ -394,9 +396,8 @@ class EnvoyRouter:
         self._seen_at, self._blind, self._looked_at = now, "", time.monotonic()
 
     def runs(self) -> tuple[tuple[int, str], ...]:
-        """Every run of Envoy that serves, by process id and start time in clock ticks."""
-        found = (seat.alive() for seat in self._seats)
-        return tuple((who.pid, who.started) for who in found if who is not None)
+        """Every run of Envoy that serves, as it was seen last, by process id and start time in clock ticks."""
+        return self._runs
 
     def _meet(self, look: Look) -> None:
         """Other runs of Envoy than those we knew have to show everything.

@@ -109,6 +109,10 @@ class Seats:
         """The runs that live now."""
         return frozenset(who.source for seat in self.all if (who := seat.alive()) is not None)
 
+    def runs(self) -> tuple[tuple[int, str], ...]:
+        """The living ones that stay, each by process id and start time in clock ticks after boot."""
+        return tuple((who.pid, who.started) for seat in self.staying() if (who := seat.alive()) is not None)
+
     def down(self) -> int:
         """How many are to run, and do not."""
         return sum(seat.alive() is None for seat in self.staying())

@@ -13,8 +13,8 @@ from celadon.domain.memory import Memory
 from celadon.domain.names import RevisionId, ServiceKey
 from celadon.domain.reason import text
 from celadon.domain.release import Release
-from celadon.sim.daemon import Daemon
-from celadon.sim.journal import Appended
+from celadon.sim.daemon import Daemon, Opens
+from celadon.sim.journal import Appended, SimJournal
 from celadon.sim.kernel import Kernel
 from celadon.sim.laws.law import Laws
 from celadon.sim.orders import SERVICE
@@ -26,7 +26,7 @@ from celadon.sim.site import Ears, Site
 class World:
     """Everything of one seed. transcript: what came to pass, line by line, where somebody wants to read it.
 
-    heard: told of every record, after the laws.
+    heard: told of every record, after the laws. opens: how its daemon opens a journal.
     """
 
     seed: int | str
@@ -35,6 +35,7 @@ class World:
     service: ServiceKey = SERVICE
     transcript: list[str] | None = None
     heard: Callable[[Appended], None] = lambda _: None
+    opens: Opens = SimJournal
     kernel: Kernel = field(init=False)
     site: Site = field(init=False)
     laws: Laws = field(init=False)
@@ -56,6 +57,7 @@ class World:
             failed=laws.failed,
             restarted=laws.restarted,
             period_s=self.period_s,
+            opens=self.opens,
         )
         self.daemon.start()
 

@@ -6,11 +6,15 @@ from celadon.sim.cuts import script
 from celadon.sim.orders import POLICIES
 
 
-@pytest.mark.parametrize("error_share", [0.0, 1.0], ids=["green is good", "green fails"])
-@pytest.mark.parametrize("policy", POLICIES)
+CUT = [(policy, 0.0) for policy in POLICIES]
+CUT += [(policy, 1.0) for policy in ("all at once", "ramp by evidence", "shadow, ramp, gate", "test")]
+
+
+@pytest.mark.parametrize(("policy", "error_share"), CUT)
 def test_a_crash_at_any_point_leads_to_the_same_end(policy: str, error_share: float):
     calm, points = script(policy, error_share=error_share)
     assert calm.broken == ()
+    assert len(calm.ended) == 2, "the release came to an end"
     assert points > 20
     for cut in range(1, points + 1):
         cut_short, _ = script(policy, error_share=error_share, cut=cut)

@@ -4,7 +4,7 @@ come to the same end.
 
 from dataclasses import dataclass
 
-from celadon.domain.command import Deploy, Promote
+from celadon.domain.command import Abort, Deploy, Promote
 from celadon.domain.names import RevisionId
 from celadon.domain.release import Phase
 from celadon.sim.laws.names import Law
@@ -12,7 +12,7 @@ from celadon.sim.orders import POLICIES, revision, settings
 from celadon.sim.world import World
 
 TICKS_MAX = 200
-LONG_HELD_S = 5.0
+RATE = 400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,7 @@ def script(policy: str, *, error_share: float = 0.0, cut: int | None = None) -> 
     Returns how it ended, and how many points the release had.
     """
     world = World(f"cuts of {policy}")
+    world.site.callers.rate = RATE
     blue, green = revision(0), revision(1)
     world.character(blue.id).start_s = 0.5
     world.character(green.id).error_share = error_share
@@ -51,15 +52,17 @@ def script(policy: str, *, error_share: float = 0.0, cut: int | None = None) -> 
 
 
 def _until_rest(world: World) -> None:
-    """Whoever is waited for at a gate opens it."""
+    """Whoever is waited for at a gate opens it, and takes back what stays frozen."""
     for _ in range(TICKS_MAX):
         world.run(world.daemon.ticks + 1)
         release = world.release
         if release is None:
-            if world.at_rest and world.settled and world.quiet:
+            if world.at_rest and world.settled:
                 return
-        elif release.phase is Phase.WAITING or release.stays_frozen:
+        elif release.phase is Phase.WAITING:
             world.ask(Promote(release=release.id))
+        elif release.stays_frozen:
+            world.ask(Abort(release=release.id))
 
 
 def _end(world: World) -> End:

@@ -87,7 +87,12 @@ class Trouble:
         self.world.daemon.dies_at = None
 
 
-LASTS_S = {Fault.BLIND: (4.0, 60.0), Fault.FROZEN: (4.0, 60.0), Fault.ERRORS: (20.0, 80.0)}
+LASTS_S = {
+    Fault.LYING: (15.0, 60.0),
+    Fault.BLIND: (4.0, 60.0),
+    Fault.FROZEN: (4.0, 60.0),
+    Fault.ERRORS: (20.0, 80.0),
+}
 
 
 def _some(world: World, random: Random) -> Replica | None:

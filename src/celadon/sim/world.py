@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from celadon.control.reconcile import reconcile
+from celadon.control.reconcile import reached
 from celadon.control.view import View
 from celadon.domain.command import Command, Remove
 from celadon.domain.facts import Now
@@ -79,14 +79,9 @@ class World:
 
     @property
     def settled(self) -> bool:
-        """Whether the last tick left nothing to do."""
+        """Whether the last tick saw everything as it should be, with nothing left to do."""
         view = self.daemon.view
-        return bool(view and view.facts and not reconcile(self.service, view.memory, view.facts))
-
-    @property
-    def quiet(self) -> bool:
-        """Whether every replica that is there serves."""
-        return all(one.serves for one in self.site.machine.there.values())
+        return bool(view and view.facts and reached(view.memory, view.facts))
 
     def character(self, revision: RevisionId) -> Character:
         """How a revision behaves; it may be changed."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from celadon.control.reconcile import reconcile
+from celadon.control.reconcile import reached, reconcile
 from celadon.control.view import View
 from celadon.domain.facts import Now
 from celadon.domain.memory import Memory
@@ -81,7 +81,8 @@ class Laws:
             return
         memory = view.memory
         left = reconcile(memory.service, memory, view.facts)
-        self.book.holds(Law.DIFF_EMPTIES, not left, f"still to do: {left[:2]}")
+        there = reached(memory, view.facts)
+        self.book.holds(Law.DIFF_EMPTIES, there, f"still to do: {left[:2]}" if left else "it waits for ever")
         stands = memory.release is None or names_whom(memory.release)
         waits = (
             ""

@@ -24,6 +24,9 @@ FREEZES_MAX = 3
 HARM_TICKS = 12
 """Harm that can be seen leads away from green within so many ticks, given a blue that is ready."""
 
+FORGIVEN_TICKS = 40
+"""The same where a suspicion was forgiven, so that nothing less than a proof is listened to."""
+
 HARM_SHARE = 0.25
 HARM_ANSWERS = 400
 """Harm that anybody would see: so large a part of green's answers are errors, and it gave so many."""
@@ -226,7 +229,8 @@ class Views:
             return
         ticks, before = self.harmed or (0, answers)
         self.harmed = (ticks + 1, before)
-        late = ticks >= HARM_TICKS and answers - before >= HARM_ANSWERS
+        limit = HARM_TICKS if release.forgiven < 1 else FORGIVEN_TICKS
+        late = ticks >= limit and answers - before >= HARM_ANSWERS
         self.book.holds(
             Law.HARM_TURNS_BACK, not late, f"{release.id} failed for {ticks} ticks and is {release.phase}"
         )

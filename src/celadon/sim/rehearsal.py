@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from celadon.domain.command import Deploy, Promote
 from celadon.domain.names import ServiceKey
-from celadon.domain.reason import text
+from celadon.domain.reason import Code, text
 from celadon.domain.release import Cause, Outcome, Phase, Release
 from celadon.domain.revision import Revision
 from celadon.domain.spec import RetryWhen, Settings
@@ -164,21 +164,22 @@ class _Stage:
         return self.world.kernel.at - self.zero
 
     def heard(self, said: Appended) -> None:
-        """Every record of the journal, as `celadon why` would tell of it."""
+        """Every decision in the journal, as `celadon why` tells of it, without evidence that only goes on building up."""
         release = said.after.release or said.after.last
         phase = release.phase if release is not None and release.number > 1 else "rest"
         if release is not None and release.number > 1:
             self.first.setdefault(release.phase, self.at)
         for step in said.steps:
             self.said.append(Said(at=self.at, what=step.phase or phase, text=text(step.because)))
-        if said.reason is not None and not said.steps:
+        if said.reason is not None and not said.steps and said.reason.code is not Code.CHECKPOINT:
             self.said.append(Said(at=self.at, what=phase, text=text(said.reason)))
 
     def strike(self, fault: Fault) -> None:
         """Something goes wrong now, unless the release has ended."""
         if self.over is not None:
             return
-        self.said.append(Said(at=self.at, what="fault", text=fault.value))
+        zoned = fault is Fault.ZONE and len(self.wish.settings.redundancy.zones) > 1
+        self.said.append(Said(at=self.at, what="fault", text="lose a zone" if zoned else fault.value))
         if (
             fault is Fault.CRASH
         ):  # In a seed of the simulator somebody may ask for something at that moment, too.

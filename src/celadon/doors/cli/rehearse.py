@@ -53,11 +53,10 @@ class Asked:
     def wish(self, spec: ServiceSpec, green: Green) -> Wish:
         """What is to be rehearsed of a service, but for the seed."""
         golden = Digest("sha256:" + "0" * 64) if spec.golden is not None else None
-        settings = replace(settings_of(spec, golden), redundancy=spec.redundancy)
         exposure = spec.release.exposure
         return Wish(
             service=spec.service,
-            settings=settings,
+            settings=settings_of(spec, golden),
             green=green,
             faults=tuple(FAULTS[name] for name in self.faults),
             rate_per_s=self.rate_per_s or (exposure.rate_per_s if exposure else RATE_PER_S),
@@ -297,7 +296,7 @@ def _both(figure: Json, unit: str = "") -> str:
 
 
 def transcript(one: Rehearsal) -> list[Line]:
-    """What happened, in its order. Evidence that only goes on building up is left out."""
+    """What happened, in its order."""
     said = []
     for told in one.said:
         struck = told.what == "fault"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from celadon.control.loop import PERIOD_S
 from celadon.domain.command import Deploy, Promote
 from celadon.domain.names import ServiceKey
 from celadon.domain.reason import Code, text
@@ -48,8 +49,14 @@ BLUE, GREEN = revision(0), revision(1)
 FEW = ("kill-replica", "hang", "kill-proxy", "kill-daemon")
 """What happens on any machine sooner or later."""
 
+SOON_S = 10.0
+"""About how long it takes until callers meet green."""
+
 STEP_S = 0.5
 """How often callers are asked how it goes."""
+
+YOUNG_S, REST_PERIOD_S = 20.0, 2.0
+"""For so long after anything happened the daemon looks as often as it truly does; a long watch is passed with fewer looks."""
 
 GATE_S = 10.0
 """How long the person who is waited for at a gate takes to look and promote."""
@@ -158,6 +165,8 @@ class _Stage:
     steps: list[Step] = field(default_factory=list)
     first: dict[Phase, float] = field(default_factory=dict)
     last: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
+    stood: tuple[object, ...] = ()
+    young_until: float = 0.0
 
     @property
     def at(self) -> float:
@@ -174,10 +183,20 @@ class _Stage:
         if said.reason is not None and not said.steps and said.reason.code is not Code.CHECKPOINT:
             self.said.append(Said(at=self.at, what=phase, text=text(said.reason)))
 
+    def ticked(self) -> None:
+        """After every tick: who is waited for decides, and what just changed is looked at often."""
+        _promote(self.world)
+        release, at = self.world.release, self.world.kernel.at
+        stands = (release.id, release.phase, release.stage) if release is not None else ()
+        if stands != self.stood:
+            self.stood, self.young_until = stands, at + YOUNG_S
+        self.world.daemon.period_s = PERIOD_S if at < self.young_until else REST_PERIOD_S
+
     def strike(self, fault: Fault) -> None:
         """Something goes wrong now, unless the release has ended."""
         if self.over is not None:
             return
+        self.young_until = self.world.kernel.at + YOUNG_S
         zoned = fault is Fault.ZONE and len(self.wish.settings.redundancy.zones) > 1
         self.said.append(Said(at=self.at, what="fault", text="lose a zone" if zoned else fault.value))
         if (
@@ -234,6 +253,7 @@ def rehearse(wish: Wish) -> Rehearsal:
     """One release under these settings, in the world of one seed."""
     world = World(f"rehearsal {wish.seed}", proxies=wish.proxies, service=wish.service)
     stage = _Stage(wish, world, Trouble(world))
+    world.daemon.ticked = stage.ticked
     _prepare(world, wish)
     _deploy(world, wish, 1, BLUE)
     _run(world, lambda: world.memory.live is not None and world.at_rest and world.settled, _bound_s(wish))
@@ -253,7 +273,7 @@ def rehearse(wish: Wish) -> Rehearsal:
 
 def usual_s(settings: Settings) -> float:
     """About how long a release takes that nothing speaks against."""
-    return 15.0 + sum(stage.dwell_s for stage in plan_of(settings.release).stages)
+    return SOON_S + sum(stage.dwell_s for stage in plan_of(settings.release).stages)
 
 
 def _bound_s(wish: Wish) -> float:
@@ -272,7 +292,6 @@ def _prepare(world: World, wish: Wish) -> None:
     callers.labelled = LABELLED if compare is not None and compare.labels is not None else 0.0
     world.site.characters[BLUE.id] = Character(start_s=2.0)
     world.site.characters[GREEN.id] = _character(wish)
-    world.daemon.ticked = lambda: _promote(world)
 
 
 def _character(wish: Wish) -> Character:
@@ -306,10 +325,10 @@ def _promote(world: World) -> None:
 
 
 def _strikes(stage: _Stage) -> None:
-    """Every fault once, more of them early: a release that is taken back is over soon."""
+    """Every fault once, half of them soon: a release that is taken back does not last."""
     random, kernel = stage.world.kernel.random, stage.world.kernel
     for fault in stage.wish.faults:
-        delay_s = usual_s(stage.wish.settings) * random.random() * random.random()
+        delay_s = random.random() * (SOON_S if random.random() < 0.5 else usual_s(stage.wish.settings))
         kernel.after(delay_s, lambda one=fault: stage.strike(one))  # type: ignore[misc]
 
 

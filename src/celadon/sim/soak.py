@@ -90,13 +90,19 @@ class KeptJournal(SqliteJournal):
         """Records that are there."""
         return int(self._database.execute("SELECT count(*) FROM journal").fetchone()[0])
 
+    def size(self) -> int:
+        """Bytes of the file once everything is written back; how far that is at a moment is SQLite's affair."""
+        pages, size = (
+            self._database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
+        )
+        return int(pages) * int(size)
+
 
 @dataclass(slots=True)
 class Soak:
     """One world for hours. curves: samples by name, at at_s."""
 
     world: World
-    path: Path
     journals: list[KeptJournal]
     deployed: int = 0
     rest: int = 0
@@ -150,7 +156,7 @@ class Soak:
         journal = self.journals[-1]
         now = {
             "journal_records": float(journal.count()),
-            "journal_mb": sum(file.stat().st_size for file in self.path.parent.iterdir()) / MIB,
+            "journal_mb": journal.size() / MIB,
             "memory_mb": memory_mb(),
             "kept_objects": float(kept(self.world)),
         }
@@ -184,7 +190,7 @@ def soak(hours: float, seed: int, folder: Path) -> Soak:
 
     world = World(f"soak {seed}", opens=opens)
     world.site.callers.labelled = 0.05
-    made = Soak(world, path, journals)
+    made = Soak(world, journals)
     world.daemon.ticked = made.ticked
     world.kernel.after(APART_S, made.kill)
     world.kernel.after(EVERY_S, made.sample)

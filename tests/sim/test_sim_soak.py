@@ -1,9 +1,14 @@
 """The soak of the simulated world keeps releasing, tells growth where it is planted, and knows a flat curve."""
 
 import gc
+import json
+import re
+from pathlib import Path
 
 from celadon.sim import soak as one
 from celadon.sim.flat import Curve, growth
+
+PAGE = (Path(__file__).parents[2] / "docs" / "soak.md").read_text()
 
 
 def test_half_an_hour_of_releases_of_every_strategy_breaks_no_law(tmp_path):
@@ -33,3 +38,15 @@ def test_what_is_tidied_up_now_and_then_is_flat_by_its_peaks():
     rising = Curve(name=name, at_s=at_s, values=[5.0 * place for place in range(360)], sawtooth=True)
     assert growth(teeth).within(one.LIMITS[name])
     assert not growth(rising).within(one.LIMITS[name])
+
+
+def test_the_command_of_the_page_ends_with_what_it_found_and_a_young_journal_only_grows(capsys):
+    (command,) = re.findall(r"```sh\npython -m celadon.sim.soak (.*?)\n```", PAGE)
+    assert command.split()[0] == "--hours"
+    assert one.main(["--hours", "0.1", "--json"]) == 1
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("journal_records")
+    assert lines[0].endswith("GROWS")
+    told = json.loads(last)
+    assert told["figures"]["broken_laws"] == 0
+    assert told["figures"]["releases"] > 0

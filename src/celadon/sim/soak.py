@@ -1,6 +1,6 @@
 """Hours of releases in one simulated world and one process: does anything grow that should not?
 
-`python -m celadon.sim.soak --hours 3`: releases of every strategy back to back under load, with replicas, proxies and the
+`python -m celadon.sim.soak --hours 6`: releases of every strategy back to back under load, with replicas, proxies and the
 daemon killed in between, over the real loop, judge and SQLite journal. What is kept is judged by the arithmetic of
 `flat.py` against limits that stand here. The simulated callers and proxies themselves forget what nobody can ask for any
 more, so that the memory of the process says something of the product.
@@ -249,7 +249,9 @@ def kept(world: World) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 1 when something grows or a law was broken."""
     parser = argparse.ArgumentParser(prog="python -m celadon.sim.soak", description=__doc__)
-    parser.add_argument("--hours", type=float, default=3.0, help="simulated ones")
+    parser.add_argument(
+        "--hours", type=float, default=6.0, help="simulated ones; the journal is tidied about once an hour"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="the last line is one object")
     asked = parser.parse_args(arguments)

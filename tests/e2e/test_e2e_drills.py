@@ -20,7 +20,7 @@ WIDE = "30s"
 
 REDUNDANT = {
     "replicas": 2,
-    "route": {"retry": {"when": "reset"}},
+    "route": {"retry": {"when": "reset", "perTrySeconds": 2}},
     "redundancy": {"zones": ["a", "b"], "standby": 1, "hangSeconds": 1},
 }
 

@@ -58,6 +58,7 @@ class Rehearsal:
     at: float = 1000.0
     lag: int = 1
     bad: int = 0
+    slowest_ms: float = 20.0
     blind: bool = False
     dead: bool = False
     probe: ProbeFact | None = None
@@ -130,7 +131,9 @@ class Rehearsal:
         before = self.probe.before + (0 if after else round(25 * STEP_S))
         measured = self.probe.measured
         if after:
-            measured = Measured(requests=measured.requests + round(25 * STEP_S), failed=self.bad)
+            measured = Measured(
+                requests=measured.requests + round(25 * STEP_S), failed=self.bad, slowest_ms=self.slowest_ms
+            )
         self.probe = replace(
             self.probe,
             before=before,
@@ -209,6 +212,14 @@ def test_a_failed_request_that_may_be_repeated_fails_the_drill() -> None:
     world.run(DrillKind.KILL_REPLICA)
     world.until_over()
     assert world.memory.drills[-1].because.code is Code.DRILL_FAILED_REQUESTS
+
+
+def test_a_caller_who_was_kept_waiting_fails_the_drill() -> None:
+    world = Rehearsal(memory=service(), slowest_ms=9000.0)
+    world.run(DrillKind.HANG_REPLICA)
+    world.until_over()
+    assert world.memory.drills[-1].because.code is Code.DRILL_HELD_BACK
+    assert world.memory.drills[-1].verdict is DrillVerdict.FAIL
 
 
 def test_a_probe_that_says_nothing_ends_a_drill_before_anything_is_done() -> None:

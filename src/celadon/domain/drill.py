@@ -100,7 +100,7 @@ class Measured:
     """What callers noticed, by the probe's own requests.
 
     requests, failed: since the failure. gap_ms: the longest time without an answer that was right. slowest_ms: of an
-    answer, from when its request was meant to be sent. rto_s: from the first failed request to the start of the first
+    answer, from when its request was meant to be sent; slowest_before_ms: the same before the failure. rto_s: from the first failed request to the start of the first
     second with 99 % of the requests and 95 % of the rate of before; 0 when none failed, None while there is none.
     back_s: until the daemon was there again, where it was killed. refused: writes that the full disk refused.
     acknowledged, lost: commands that the daemon confirmed around the failure, and those of them that the journal has
@@ -111,6 +111,7 @@ class Measured:
     failed: int = 0
     gap_ms: float = 0.0
     slowest_ms: float = 0.0
+    slowest_before_ms: float = 0.0
     rto_s: float | None = 0.0
     back_s: float | None = None
     refused: int | None = None

@@ -104,6 +104,7 @@ class Code(StrEnum):
     DRILL_PASSED = "drill_passed"
     DRILL_FAILED_REQUESTS = "drill_failed_requests"
     DRILL_TOO_SLOW = "drill_too_slow"
+    DRILL_HELD_BACK = "drill_held_back"
     DRILL_NOT_BACK = "drill_not_back"
     DRILL_MOVED_BLIND = "drill_moved_blind"
     DRILL_LOST_COMMANDS = "drill_lost_commands"
@@ -250,6 +251,8 @@ TEXTS: dict[Code, str] = {
     Code.DRILL_FAILED_REQUESTS: "{failed} of {requests} requests failed that may be repeated, longest gap {gap_ms:.0f} ms",
     Code.DRILL_TOO_SLOW: "served as before only after {rto_s:.2f} s, goal {goal_s:g} s; "
     "{failed} of {requests} requests failed",
+    Code.DRILL_HELD_BACK: "a caller waited {slowest_s:.2f} s for an answer that took {before_s:.2f} s at most before, "
+    "goal {goal_s:g} s more; {failed} of {requests} requests failed",
     Code.DRILL_NOT_BACK: "not as before {seconds:.0f} s after it was undone: {why}",
     Code.DRILL_MOVED_BLIND: "release {release} moved while its counters stood still: {why}",
     Code.DRILL_LOST_COMMANDS: "{lost} of {acknowledged} confirmed commands were lost, the oldest {age_s:.1f} s old",

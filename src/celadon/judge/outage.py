@@ -48,7 +48,8 @@ def outage(asked: Sequence[Asked], struck_at: float | None, clear_to: float) -> 
         requests=len(since),
         failed=sum(not one.ok for one in since),
         gap_ms=1000 * _gap_s(before, since, clear_to) if struck_at is not None else 0.0,
-        slowest_ms=1000 * max((one.ended - one.at for one in since if one.ok), default=0.0),
+        slowest_ms=_slowest_ms(since),
+        slowest_before_ms=_slowest_ms(before),
         rto_s=_rto_s(since, windows, clear_to),
     )
     steady = windows.good(clear_to - WINDOW_S)
@@ -63,6 +64,10 @@ def _rate(before: Sequence[Asked]) -> float:
         return 0.0
     took_s = before[-1].at - before[0].at
     return sum(one.ok for one in before[1:]) / took_s if took_s > 0 else 0.0
+
+
+def _slowest_ms(asked: Sequence[Asked]) -> float:
+    return 1000 * max((one.ended - one.at for one in asked if one.ok), default=0.0)
 
 
 def _gap_s(before: Sequence[Asked], since: Sequence[Asked], clear_to: float) -> float:

@@ -7,6 +7,9 @@ from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because
 from celadon.domain.spec import RetryWhen
 
+HELD_S = 1.0
+"""An answer that is right and comes this much later than before is no outage yet, whatever the goal."""
+
 REQUESTS_MIN = 20
 """Fewer requests since the failure show nothing."""
 
@@ -14,6 +17,7 @@ VERDICTS: dict[Code, DrillVerdict] = {
     Code.DRILL_PASSED: DrillVerdict.PASS,
     Code.DRILL_FAILED_REQUESTS: DrillVerdict.FAIL,
     Code.DRILL_TOO_SLOW: DrillVerdict.FAIL,
+    Code.DRILL_HELD_BACK: DrillVerdict.FAIL,
     Code.DRILL_NOT_BACK: DrillVerdict.FAIL,
     Code.DRILL_MOVED_BLIND: DrillVerdict.FAIL,
     Code.DRILL_LOST_COMMANDS: DrillVerdict.FAIL,
@@ -58,6 +62,11 @@ def verdict(
         return because(Code.DRILL_NOT_BACK, seconds=seconds, why=lacks or "callers are not served as before")
     if found.rto_s > goal_s:
         return because(Code.DRILL_TOO_SLOW, rto_s=found.rto_s, goal_s=goal_s, **counts)
+    slowest_s, before_s = found.slowest_ms / 1000, found.slowest_before_ms / 1000
+    if slowest_s > before_s + max(goal_s, HELD_S):
+        return because(
+            Code.DRILL_HELD_BACK, slowest_s=slowest_s, before_s=before_s, goal_s=max(goal_s, HELD_S), **counts
+        )
     if found.failed and _repeatable(memory):
         return because(Code.DRILL_FAILED_REQUESTS, gap_ms=found.gap_ms, **counts)
     return because(Code.DRILL_PASSED, gap_ms=found.gap_ms, rto_s=found.rto_s, goal_s=goal_s, **counts)

@@ -137,6 +137,7 @@ def _measured(of: Measured) -> Json:
         "failed": of.failed,
         "gap_ms": round(of.gap_ms, 1),
         "slowest_ms": round(of.slowest_ms, 1),
+        "slowest_before_ms": round(of.slowest_before_ms, 1),
         "rto_s": of.rto_s,
         "back_s": of.back_s,
         "refused_writes": of.refused,

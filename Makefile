@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PURE := $(wildcard tests/domain tests/parse tests/judge tests/capacity tests/release tests/resilience tests/house)
 BENCHES := switch services judge exposure scale
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check bench digests lock clean
 
 demo: $(STAMP)
 	$(BIN)/celadon demo
@@ -28,6 +28,10 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	@for name in $(BENCHES); do $(BIN)/python -m bench.$$name || exit $$?; done
+
+# What comes to pass in the first thousand worlds, after a change that is meant to change it.
+digests: $(STAMP)
+	$(BIN)/python -m celadon.sim --seeds 1000 --write
 
 # Made anew only when pyproject.toml changes; uv is used for nothing else, so it gets an environment of its own.
 lock:

@@ -7,9 +7,9 @@ STAMP := $(VENV)/.installed
 
 # The rooms that have no effects, and the habits of the house.
 PURE := $(wildcard tests/domain tests/parse tests/judge tests/capacity tests/release tests/resilience tests/house)
-BENCHES := switch services judge exposure scale
+BENCHES := switch services judge exposure scale failover
 
-.PHONY: demo test check bench digests lock clean
+.PHONY: demo test check bench soak digests lock clean
 
 demo: $(STAMP)
 	$(BIN)/celadon demo
@@ -32,6 +32,11 @@ bench: $(STAMP)
 # What comes to pass in the first thousand worlds, after a change that is meant to change it.
 digests: $(STAMP)
 	$(BIN)/python -m celadon.sim --seeds 1000 --write
+
+# An hour, so it is none of the benchmarks: does anything grow that should not?
+soak: $(STAMP)
+	$(BIN)/python -m bench.soak --minutes 60 --json
+	$(BIN)/python -m bench.soak --draw build/soak.svg
 
 # Made anew only when pyproject.toml changes; uv is used for nothing else, so it gets an environment of its own.
 lock:

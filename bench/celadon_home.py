@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.backends import BackendSettings, server_command
-from bench.processes import PartyError, wait_until
+from bench.processes import PartyError, spawn, wait_until
 
 Json = dict[str, Any]
 
@@ -93,7 +94,13 @@ class CeladonHome:
         self.pid = 0
         """The daemon, once it was started."""
         self._files = folder
-        self._environment = {k: v for k, v in os.environ.items() if not k.startswith("CELADON")}
+        self._revived: subprocess.Popen[bytes] | None = None
+        # Where compiled modules are not kept, as build machines like it, every start of the daemon compiles them anew.
+        self._environment = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith("CELADON") and k != "PYTHONDONTWRITEBYTECODE"
+        }
 
     @property
     def socket(self) -> Path:
@@ -116,9 +123,24 @@ class CeladonHome:
             raise PartyError(f"celadon {' '.join(words)}: {done.returncode} {done.stdout}{done.stderr}")
         return done.stdout
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """The daemon as it runs on anybody's machine."""
-        self.pid = int(json.loads(self.run("up", "--output", "json"))["pid"])
+        self.pid = int(json.loads(self.run("up", *options, "--output", "json"))["pid"])
+
+    def revive(self, *options: str) -> None:
+        """Starts a daemon in the place of one that was killed, as an init system does, and returns at once."""
+        command = self.command("up", *options, "--foreground")
+        self._revived = spawn(command, self._files / "daemon.log", env=self._environment)
+        self.pid = self._revived.pid
+
+    def kill_daemon(self) -> None:
+        """Gives it no time for anything; returns when the kernel has taken everything from it."""
+        handle = os.pidfd_open(self.pid)
+        os.kill(self.pid, signal.SIGKILL)
+        select.select([handle], [], [])
+        os.close(handle)
+        if self._revived is not None:
+            self._revived.wait()
 
     def get(self, where: str) -> Json:
         return ask(self.socket, "GET", where)

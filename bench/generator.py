@@ -31,7 +31,14 @@ class Generator:
     """Connected when made, silent until `start`, read with `stop`. As a context it never outlives its bench."""
 
     def __init__(
-        self, demand: Demand, ports: Sequence[int], *, core: int, out: Path, name_header: str
+        self,
+        demand: Demand,
+        ports: Sequence[int],
+        *,
+        core: int,
+        out: Path,
+        name_header: str,
+        patience_s: float = 10.0,
     ) -> None:
         self._out = out
         command = [
@@ -42,6 +49,7 @@ class Generator:
             f"-streams={demand.streams}",
             f"-stream-seconds={demand.stream_s}",
             f"-name-header={name_header}",
+            f"-timeout={patience_s}s",
             f"-out={out}",
         ]
         with on_core(core):

@@ -61,8 +61,8 @@ class Watched(SqliteJournal):
         self._due: dict[ServiceKey, float] = {}
         self._looked: list[ServiceKey] = []
 
-    def _insert(self, rows: Sequence[Row]) -> None:
-        super()._insert(rows)
+    def _insert(self, rows: Sequence[Row], before: Sequence[tuple[str, str, int]] = ()) -> None:
+        super()._insert(rows, before)
         self.written += sum(len(record) + len(link) for *_, record, link in rows)
 
     def woken(self, service: ServiceKey) -> None:

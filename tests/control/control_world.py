@@ -37,6 +37,7 @@ from celadon.domain.plan import FULL
 from celadon.domain.reason import text
 from celadon.domain.samples import Answers, Counts, Cursor, Label, Pairs, Samples
 from celadon.domain.spec import SecretEnv, SecretFile
+from celadon.resilience.headroom import settings_of
 from celadon.store.journal import SqliteJournal
 
 
@@ -297,9 +298,13 @@ class Replicas:
         control = replica.index >= CONTROL_FROM
         if one.state is ReplicaState.READY and replica.revision in set(routed) | asked and not control:
             others = [
-                r for r in world.there.values() if r.id.revision == replica.revision and r.id != replica
+                r
+                for r in world.there.values()
+                if r.id.revision == replica.revision and r.id != replica and r.state is ReplicaState.READY
             ]
-            assert others, "the last replica of a routed revision was stopped"
+            settings = settings_of(world.memory, replica.revision)
+            assert settings is not None
+            assert len(others) >= settings.needed, "those that stay can not carry everything"
         world.begun.append(f"stop {replica.revision[:1]}/{replica.index}")
         world.there[replica] = replace(one, state=ReplicaState.STOPPING)
 
@@ -319,10 +324,13 @@ class Routes:
         routed = set(world.split())
         idle = {one.address: one for one in world.there.values() if one.address}
         arms = world.arms()
+        points = world.confirmed.endpoints if world.confirmed else ()
+        draining = {point.address for _, of in points for point in of if point.draining}
         idle = {
             address: one
             for address, one in idle.items()
             if one.id.revision not in routed
+            or address in draining
             or (one.id.index >= CONTROL_FROM and (one.id.revision, Arm.CONTROL) not in arms)
         }
         world.unrouted = {address: world.unrouted.get(address, world.at) for address in idle}

@@ -264,3 +264,23 @@ def test_a_removed_service_keeps_its_history_across_a_restart(up):
     assert "asked: remove" not in up.done("why", "score-1")
     up.done("deploy", "-f", up.service())
     assert [r["release"] for r in up.asked("history", "score")["releases"]] == ["score-1", "score-2"]
+
+
+def test_a_second_envoy_comes_and_goes_and_the_home_remembers_how_many_there_are(up):
+    up.done("deploy", "-f", up.service())
+    refused = up.run("up", "--proxies", "2")
+    assert refused.returncode == 1
+    assert "the daemon runs already, with 1 Envoy" in refused.stderr
+    with traffic(up.url()) as statuses:
+        up.done("stop")
+        assert up.asked("up", "--proxies", "2")["proxies"] == {"wanted": 2, "running": 2}
+        assert "2 of 2 Envoys run\n" in up.done("status")
+        up.done("stop")
+        up.done("up")
+        assert up.asked("status")["proxies"] == {"wanted": 2, "running": 2}
+        up.done("stop")
+        up.done("up", "--proxies", "1")
+        until(lambda: not (up.path / "envoy" / "1").exists())
+        assert "Envoys run" not in up.done("status")
+    assert set(statuses) == {200}
+    assert post(up.url()) == 200

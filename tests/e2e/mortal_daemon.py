@@ -30,13 +30,13 @@ class MortalJournal(SqliteJournal):
 
     written = 0
 
-    def _insert(self, rows):
+    def _insert(self, rows, before=()):
         counts = sum(
             name == SERVICE and json.loads(data)["kind"] != Kind.LEADER for _, name, _, data, _ in rows
         )
         if counts and WHEN == "before" and self.written == COUNT:
             die()
-        super()._insert(rows)
+        super()._insert(rows, before)
         self.written += counts
         if counts and WHEN == "after" and self.written >= COUNT:
             die()

@@ -66,6 +66,17 @@ RIGHT: dict[str, dict[str, Any]] = {
     ),
     "an IPv6 address": routed(host="::1"),
     "a preview port": routed(previewPort=1),
+    "a try": routed(timeoutSeconds=5, retry={"perTrySeconds": 0.5}),
+    "a try of a command": command(
+        route={"port": 8081, "retry": {"when": "reset", "perTrySeconds": 0.5}},
+    ),
+    "two zones and a standby": model(
+        replicas=4, redundancy={"zones": ["a", "b"], "survives": "zone", "standby": 1, "hangSeconds": 0.5}
+    ),
+    "zones of which none may be lost": model(
+        replicas=2, redundancy={"zones": ["a", "b"], "survives": "nothing"}
+    ),
+    "one zone": model(redundancy={"zones": ["a"]}),
     "a timeout": routed(timeoutSeconds=0.5, retry={"when": "never"}),
     "a watch": watched(seconds=5, minRequests=1, maxErrorPercent=0, maxLatencyMsP95=20, deadlineSeconds=5),
     "a gate": model(
@@ -160,6 +171,13 @@ WRONG_BY_SHAPE: dict[str, tuple[dict[str, Any], str]] = {
     "no time at all": (routed(timeoutSeconds=0), "spec/route/timeoutSeconds"),
     "an unknown retry": (routed(retry={"when": "sometimes"}), "spec/route/retry/when"),
     "no attempt": (routed(retry={"attempts": 0}), "spec/route/retry/attempts"),
+    "a try without time": (routed(retry={"perTrySeconds": 0}), "spec/route/retry/perTrySeconds"),
+    "a zone in upper case": (model(replicas=2, redundancy={"zones": ["A"]}), "spec/redundancy/zones/0"),
+    "a zone twice": (model(replicas=2, redundancy={"zones": ["a", "a"]}), "spec/redundancy/zones"),
+    "an unknown loss": (model(redundancy={"survives": "site"}), "spec/redundancy/survives"),
+    "fewer standbys than none": (model(redundancy={"standby": -1}), "spec/redundancy/standby"),
+    "a thousand standbys and one": (model(redundancy={"standby": 1001}), "spec/redundancy/standby"),
+    "a hang of no time": (model(redundancy={"hangSeconds": 0}), "spec/redundancy/hangSeconds"),
     "negative seconds": (model(drainSeconds=-1), "spec/drainSeconds"),
     "a gate in quotes": (model(release={"gate": "yes"}), "spec/release/gate"),
     "101 percent": (watched(maxErrorPercent=101), "spec/release/watch/maxErrorPercent"),
@@ -237,6 +255,23 @@ WRONG_BY_MEANING: dict[str, tuple[dict[str, Any], str]] = {
     "a name of celadon's": (model(env={"CELADON_PORT": "1"}), "spec/env"),
     "less memory than any server": (model(resources={"memory": "10Ki"}), "spec/resources/memory"),
     "attempts of never": (routed(retry={"when": "never", "attempts": 2}), "spec/route/retry/attempts"),
+    "a try of what is sent once": (
+        command(route={"port": 8081, "retry": {"perTrySeconds": 1}}),
+        "spec/route/retry/perTrySeconds",
+    ),
+    "a try as long as all of them": (
+        routed(timeoutSeconds=1, retry={"perTrySeconds": 1}),
+        "spec/route/retry/perTrySeconds",
+    ),
+    "a zone to lose and no other": (
+        model(replicas=2, redundancy={"zones": ["a"], "survives": "zone"}),
+        "spec/redundancy/survives",
+    ),
+    "a replica to lose and no other": (model(redundancy={"survives": "replica"}), "spec/redundancy/survives"),
+    "a zone without a replica": (
+        model(replicas=2, redundancy={"zones": ["a", "b", "c"]}),
+        "spec/redundancy/zones",
+    ),
     "an option without a value": (model(golden=None), "spec/golden"),
     "a share that falls": (staged({"percent": 10}, {"percent": 5}, ALL), f"{STAGES}/1/percent"),
     "the same stage twice": (staged({"percent": 5}, {"percent": 5}, ALL), f"{STAGES}/1"),

@@ -60,6 +60,7 @@ def test_names_of_revisions_stay_what_they_are_for_ever(name):
 SAME = {
     "name": {**model(), "metadata": {"name": "other", "namespace": "x"}},
     "replicas": model(replicas=3),
+    "redundancy": model(replicas=2, redundancy={"zones": ["a", "b"], "standby": 1, "hangSeconds": 1}),
     "route": model(route={"port": 9000, "prefix": "/x", "timeoutSeconds": 3, "retry": {"when": "never"}}),
     "release policy": model(release={"gate": True, "holdSeconds": 1}, drainSeconds=1),
     "golden requests": model(golden="./g.jsonl"),
@@ -120,7 +121,12 @@ def test_trees_are_what_has_to_be_fetched():
 def test_settings_hold_what_may_change_without_a_release():
     spec = spec_of(model(replicas=3))
     assert settings_of(spec, OTHER) == Settings(
-        replicas=spec.replicas, route=spec.route, drain_s=spec.drain_s, release=spec.release, golden=OTHER
+        replicas=spec.replicas,
+        route=spec.route,
+        drain_s=spec.drain_s,
+        release=spec.release,
+        golden=OTHER,
+        redundancy=spec.redundancy,
     )
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from platform_given import SERVE, alive, facts, launch, until_gone, until_none, until_state
@@ -16,6 +17,7 @@ READY, EXITED = ReplicaState.READY, ReplicaState.EXITED
 
 DAEMON = """
 import asyncio, sys, time
+from dataclasses import replace
 from pathlib import Path
 from platform_given import launch, until_state
 from celadon.domain.facts import ReplicaState
@@ -158,5 +160,21 @@ def test_an_unknown_holder_of_the_lock_is_told(workshop):
         until_gone(pid)
         second.start(launch(SERVE))
         await until_state(second, READY)
+
+    workshop.run(story)
+
+
+def test_the_zone_of_a_replica_is_told_to_it_and_found_again(workshop):
+    async def story(shop):
+        first = await shop.platform()
+        tells = "import os; print('zone', os.environ.get('CELADON_ZONE'), flush=True)\n" + SERVE
+        first.start(replace(launch(tells), zone="b"))
+        assert facts(first)[0].zone == "b"
+        before = await until_state(first, READY)
+        await first.close()
+        second = await shop.platform()
+        assert facts(second)[0].zone == before.zone == "b"
+        lines = [line async for _, line in second.logs(before.id.service)]
+        assert any(line.endswith("zone b") for line in lines)
 
     workshop.run(story)

@@ -7,7 +7,7 @@ from platform_given import SERVER, SERVICE, launch, until_state
 
 from celadon.domain.facts import ReplicaState
 from celadon.domain.names import ReplicaId, RevisionId, ServiceKey
-from celadon.platform.process.predictions import KEPT_S, predictions_path, prune_predictions
+from celadon.platform.process.predictions import KEPT_MAX, KEPT_S, READ_S, predictions_path, prune_predictions
 
 APPENDS = (
     SERVER
@@ -16,8 +16,8 @@ APPENDS = (
 )
 
 
-def of(name, index=0):
-    return ReplicaId(service=ServiceKey(name=name), revision=RevisionId("a" * 12), index=index)
+def of(name, index=0, revision="a" * 12):
+    return ReplicaId(service=ServiceKey(name=name), revision=RevisionId(revision), index=index)
 
 
 def test_a_replica_is_told_a_file_that_only_its_owner_can_reach(workshop):
@@ -43,6 +43,31 @@ def test_files_of_replicas_long_gone_are_removed_and_no_others(tmp_path):
     prune_predictions(tmp_path, {of("runs")})
     left = {path.name.split(".")[1] for path in (tmp_path / "predictions").iterdir()}
     assert left == {"runs", "fresh"}
+
+
+def test_releases_one_after_the_other_do_not_fill_the_disk_within_a_day(tmp_path):
+    releases = 3 * KEPT_MAX
+    now = time.time() - READ_S
+    for number in range(releases):
+        for name in ("busy", "calm") if number == 0 else ("busy",):
+            for suffix in ("", ".1"):
+                path = predictions_path(tmp_path, of(name, revision=f"{number:012x}"))
+                path.with_suffix(f".jsonl{suffix}").write_text("{}\n")
+                os.utime(path.with_suffix(f".jsonl{suffix}"), (now - releases + number,) * 2)
+    oldest = of("busy", revision=f"{0:012x}")
+    prune_predictions(tmp_path, {oldest})
+    left = sorted(path.name for path in (tmp_path / "predictions").iterdir())
+    wanted = [oldest, of("calm", revision=f"{0:012x}")]
+    wanted += [of("busy", revision=f"{number:012x}") for number in range(releases - KEPT_MAX, releases)]
+    names = [predictions_path(tmp_path, replica).name for replica in wanted]
+    assert left == sorted([*names, *(f"{name}.1" for name in names)])
+
+
+def test_what_may_not_have_been_read_yet_stays_however_many_there_are(tmp_path):
+    for number in range(2 * KEPT_MAX):
+        predictions_path(tmp_path, of("busy", revision=f"{number:012x}")).write_text("{}\n")
+    prune_predictions(tmp_path, set())
+    assert len(list((tmp_path / "predictions").iterdir())) == 2 * KEPT_MAX
 
 
 def test_a_service_that_is_taken_down_leaves_no_predictions(workshop):

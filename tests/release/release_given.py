@@ -23,6 +23,7 @@ from celadon.domain.samples import Samples
 from celadon.domain.spec import (
     Exactly,
     OnDeadline,
+    Redundancy,
     ReleasePolicy,
     Resources,
     Retry,
@@ -37,6 +38,8 @@ from celadon.domain.spec import (
 SERVICE = ServiceKey(name="fraud")
 ROUTE = RouteSpec(port=8080, preview_port=18080, retry=Retry(when=RetryWhen.RESET))
 
+ALONE = Redundancy()
+
 
 def settings(
     *,
@@ -46,6 +49,7 @@ def settings(
     golden: str | None = None,
     route: RouteSpec = ROUTE,
     hold_serves: Serves = Serves.GREEN,
+    redundancy: Redundancy = ALONE,
     **policy_given: object,
 ) -> Settings:
     """policy_given: further fields of the release policy, such as its strategy."""
@@ -55,7 +59,12 @@ def settings(
     policy = ReleasePolicy(gate=gate, start_s=30, prove_s=20, watch=watch, hold_s=1000)
     policy = replace(policy, **policy_given)
     return Settings(
-        replicas=Exactly(replicas=replicas), route=route, drain_s=5, release=policy, golden=golden
+        replicas=Exactly(replicas=replicas),
+        route=route,
+        drain_s=5,
+        release=policy,
+        golden=golden,
+        redundancy=redundancy,
     )
 
 

@@ -9,11 +9,10 @@ from release_policies import POLICIES
 
 from celadon.domain.command import Abort, Asked, Pause, Promote, Remove, Resume
 from celadon.domain.facts import Facts, Now, ProofState, ReplicaState, SourceState, Unknown
-from celadon.domain.headroom import Headroom
 from celadon.domain.memory import Memory, Probation
 from celadon.domain.plan import FULL
 from celadon.domain.reason import Code, because, text
-from celadon.domain.release import Outcome, Phase
+from celadon.domain.release import Cause, Outcome, Phase
 from celadon.domain.samples import Evidence
 from celadon.domain.verdict import Fine, Harm, Invalid, Judged, Suspected, Unsure, Verdict
 from celadon.release.decide import Choice, decide
@@ -21,6 +20,7 @@ from celadon.release.freeze import FREEZES_MAX
 from celadon.release.phases import NEXT, waits_for_a_person
 from celadon.release.split import routes
 from celadon.release.stage import blue_holds, green_share, in_force
+from celadon.resilience.headroom import headroom
 from celadon.resilience.place import place
 
 FINE = Fine(because=because(Code.WITHIN_LIMITS, requests=50, errors=0, latency="3 ms"))
@@ -95,7 +95,7 @@ def walk(memory: Memory, path: list[Step]) -> list[tuple[Memory, Facts, Step, Ch
             memory,
             seen,
             judged(step),
-            Headroom(ready=0, needed=2),
+            headroom(seen),
             Now(wall=at, elapsed_s=step.passes_s),
         )
         told.append((memory, seen, step, choice))
@@ -251,6 +251,71 @@ def test_given_blue_ready_harm_leads_to_a_rollback_in_the_same_tick(path: list[S
             assert served(choice) == {BLUE.id}
 
 
+def going_back(choice: Choice) -> int | None:
+    """What green keeps of the requests, out of 10,000; None while nothing goes back to a blue."""
+    release = choice.memory.release
+    if release is None or release.phase is not Phase.ROLLING_BACK or not release.moved or not release.blue:
+        return None
+    return release.kept
+
+
+RETURNS = {Code.RETURNS_IN_STEPS, Code.RETURNS_WHOLE, Code.RETURNS_TO_FEW}
+
+
+@given(path=paths, policy=policies, blue=st.sampled_from(OTHER_STATES), seen=st.booleans())
+@settings(max_examples=120, deadline=None)
+def test_without_headroom_requests_return_in_no_more_steps_than_blue_needs_replicas(
+    path: list[Step], policy: str, blue: tuple[ReplicaState, ...], *, seen: bool
+) -> None:
+    short = [replace(CALM, blue=blue, seen=seen, verdict=HARM, passes_s=0.5)] * 3
+    left: dict[str, list[int]] = {}
+    for _, facts_then, step, choice in walk(begun(policy), [*[CALM] * 3, *short, *path]):
+        kept, release = going_back(choice), choice.memory.release
+        if kept is None or release is None:
+            continue
+        before = left.setdefault(release.id, [])
+        assert not before or kept <= before[-1], "whoever went back to blue stays there"
+        assert green_share(release) == kept
+        if step.seen:
+            ready = facts_then.ready(BLUE.id)
+            assert kept <= FULL - FULL * min(ready, 2) // 2, "blue has what it can carry, in the same tick"
+            assert kept == 0 or facts_then.ready(release.green), "somebody serves"
+        if before and kept < before[-1]:
+            told = {choice.because.code, *(one.because.code for one in choice.steps)}
+            assert told & RETURNS, "every step is journalled with its reason"
+        before.append(kept)
+    for shares in left.values():
+        assert len(set(shares)) <= 1 + 2, "the first share, and one more for each replica that blue needs"
+
+
+@given(path=paths, policy=policies)
+@settings(max_examples=120, deadline=None)
+def test_greens_share_rises_only_while_enough_of_it_is_ready(path: list[Step], policy: str) -> None:
+    for before, seen, step, choice in walk(begun(policy), path):
+        was, now, last = before.release, choice.memory.release, choice.memory.last
+        if was is not None and now is not None and was.id == now.id and green_share(now) > green_share(was):
+            assert step.seen
+            assert seen.ready(now.green) >= now.settings.needed
+        promoted = last is not None and last != before.last and last.outcome is Outcome.PROMOTED
+        if promoted and last is not None and last.cause is not Cause.PERSON:
+            assert seen.ready(last.green) >= last.settings.needed
+
+
+@given(path=paths, policy=policies)
+@settings(max_examples=60, deadline=None)
+def test_what_was_live_before_goes_only_when_what_is_live_can_carry_everything(
+    path: list[Step], policy: str
+) -> None:
+    late = [replace(step, passes_s=step.passes_s * 100) for step in path]
+    for before, seen, step, choice in walk(begun(policy), [*[CALM] * 15, *late]):
+        if before.predecessor is None or choice.memory.predecessor == before.predecessor:
+            continue
+        if before.release is None and choice.memory.predecessor is None:
+            assert step.seen
+            assert before.live is not None
+            assert seen.ready(before.live) == 2
+
+
 @given(path=paths, policy=policies)
 @settings(max_examples=120, deadline=None)
 def test_given_blue_ready_a_first_suspicion_leaves_green_no_caller_in_the_same_tick(
@@ -334,7 +399,7 @@ def test_deciding_again_on_the_same_facts_changes_nothing(path: list[Step], poli
         after = replace(choice.memory, commands=left)
         if left or step.verdict is not None:
             continue
-        again = decide(after, seen, None, Headroom(ready=0, needed=2), Now(wall=seen.at, elapsed_s=0.0))
+        again = decide(after, seen, None, headroom(seen), Now(wall=seen.at, elapsed_s=0.0))
         if again.memory.release is None or after.release is None:
             continue
         assert again.memory.release.phase == after.release.phase
@@ -350,9 +415,7 @@ def test_a_phase_moves_only_along_its_table_also_when_the_service_is_removed(
         if release is None or before.commands:
             continue
         removed = replace(before, commands=(Asked(seq=before.seq, at=0.0, command=Remove()),))
-        after = decide(
-            removed, seen, judged(step), Headroom(ready=0, needed=2), Now(wall=seen.at, elapsed_s=0.0)
-        ).memory
+        after = decide(removed, seen, judged(step), headroom(seen), Now(wall=seen.at, elapsed_s=0.0)).memory
         assert after.release is None
         assert after.last is not None
         assert after.last.phase in NEXT[release.phase]
@@ -413,7 +476,7 @@ def test_a_clock_that_is_set_back_makes_no_probation_longer_than_it_is() -> None
         replace(promoted, probation=late),
         seen,
         None,
-        Headroom(ready=0, needed=2),
+        headroom(seen),
         Now(wall=1000.0, elapsed_s=1),
     )
     assert choice.memory.probation is not None

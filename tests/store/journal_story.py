@@ -1,11 +1,22 @@
 """Rich stories for the journal: every command, kind and phase. They also write the fixtures, each of them once.
 
-The first story is that of the first fixture; the second one tells what came later, and a third one would come after it.
+The first story is that of the first fixture; the others tell what came later, each in files of its own.
 """
 
 from dataclasses import replace
 
-from celadon.domain.command import Abort, Deploy, Pause, Promote, Remove, Resume, Rollback
+from celadon.domain.command import (
+    Abort,
+    Deploy,
+    EndDrill,
+    MarkDrill,
+    Pause,
+    Promote,
+    Remove,
+    Resume,
+    Rollback,
+    RunDrill,
+)
 from celadon.domain.compare import (
     Compare,
     Groups,
@@ -17,10 +28,21 @@ from celadon.domain.compare import (
     Units,
 )
 from celadon.domain.draw import Condition, Draw, Match, StickyCookie, StickyHeader, Where
+from celadon.domain.drill import (
+    Drill,
+    DrillKind,
+    DrillOrder,
+    DrillPhase,
+    DrillReport,
+    DrillVerdict,
+    Lease,
+    Measured,
+    Victim,
+)
 from celadon.domain.evidence import Bet, Clock, Closed, Coin, Ledger, Scores, Slowness, Stakes, Tally
 from celadon.domain.goal import Arm, Goal, Mirror, Part, ReplicaSet, Route, Stamp
 from celadon.domain.memory import Probation
-from celadon.domain.names import Digest, RevisionId, ServiceKey
+from celadon.domain.names import Digest, ReplicaId, RevisionId, ServiceKey
 from celadon.domain.plan import FULL, Guard, Plan, Stage
 from celadon.domain.reason import Code, because
 from celadon.domain.release import Cause, Outcome, Phase, Predecessor, Release, Taken
@@ -412,6 +434,72 @@ def tell(journal):
             journal.lead(FRAUD, 1_700_000_000_001, at)
             journal.checkpoint(FRAUD, at)
     journal.ask(RANKER, COMMANDS[0], at)
+
+
+def drill_changes():
+    """What ticks decide of a drill: every phase with all that it knows, and how it ended."""
+    order = DrillOrder(
+        kind=DrillKind.HANG_REPLICA, before_s=5.0, lasts_s=10.0, rto_s=4.5, rate=25.0, insists=True
+    )
+    victim = Victim(replica=ReplicaId(service=FRAUD, revision=BLUE.id, index=1), pid=4711)
+    lease = Lease(drill=1, kind=order.kind, victims=(victim,), until=NOW + 30.5, lasts_s=10.0)
+    began = because(Code.DRILL_BEGAN, drill=1, kind=order.kind.value, seconds=5.0, rate=25.0)
+    drill = Drill(
+        number=1, order=order, phase=DrillPhase.MEASURING, began_at=NOW, entered_at=NOW, because=began
+    )
+    struck = replace(
+        drill,
+        phase=DrillPhase.STRIKING,
+        lease=lease,
+        victims=(victim, Victim(pid=4712)),
+        struck_at=NOW + 5.5,
+        moved=("fraud-3", "watching", 1),
+    )
+    over = because(Code.DRILL_GAVE_WAY, asked="deploy")
+    yield {"drill": drill}
+    yield {"drill": struck}
+    yield {"drill": replace(struck, phase=DrillPhase.STRUCK, hit=1)}
+    yield {"drill": replace(struck, phase=DrillPhase.UNDOING, hit=1, lease=None, ends=over)}
+    measured = Measured(
+        requests=250,
+        failed=3,
+        gap_ms=1250.5,
+        slowest_ms=900.25,
+        rto_s=1.5,
+        back_s=0.5,
+        refused=4,
+        acknowledged=20,
+        lost=1,
+        lost_age_s=2.5,
+    )
+    report = DrillReport(
+        number=1,
+        order=order,
+        verdict=DrillVerdict.INCONCLUSIVE,
+        because=over,
+        measured=measured,
+        victims=(victim,),
+        began_at=NOW,
+        struck_at=NOW + 5.5,
+        ended_at=NOW + 20.0,
+    )
+    yield {"drill": None, "drills": (report, replace(report, number=2, measured=Measured(rto_s=None)))}
+
+
+def tell_drills(journal):
+    """Write the story of what came with drills."""
+    at = NOW
+    journal.lead(FRAUD, 1_700_000_000_000, at)
+    order = DrillOrder(kind=DrillKind.KILL_DAEMON, before_s=1.0, lasts_s=30.0, rto_s=1.0, rate=5.0)
+    for command in (RunDrill(drill=1, order=order), MarkDrill(drill=1), EndDrill(drill=1)):
+        at += 0.25
+        journal.ask(FRAUD, command, at)
+    for change in drill_changes():
+        at += 0.25
+        before = journal.read(FRAUD)
+        journal.record(before, replace(before, **change), because(Code.DRILL_MARKED, drill=1), at)
+        if change["drill"] and change["drill"].hit:
+            journal.checkpoint(FRAUD, at)
 
 
 def steady(memory, **change):

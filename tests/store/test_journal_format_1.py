@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from celadon.domain.command import Command
+from celadon.domain.command import OF_DRILLS, Command
+from celadon.domain.drill import DrillPhase
 from celadon.domain.memory import Memory
 from celadon.domain.names import ServiceKey
 from celadon.domain.record import Kind
@@ -25,9 +26,10 @@ from celadon.store.journal import SqliteJournal
 FIXTURES = Path(__file__).parent / "fixtures"
 FIRST = "journal-format-1"
 COMPARED = "journal-format-1-compared"
-BOTH = pytest.mark.parametrize("name", [FIRST, COMPARED])
+DRILLS = "journal-format-1-drills"
+EACH = pytest.mark.parametrize("name", [FIRST, COMPARED, DRILLS])
 FRAUD = ServiceKey(name="fraud")
-LATER = {"probation"}
+LATER = {"probation", "drill", "drills"}
 """Fields of memory that did not exist when the first fixture was written: it is read without them."""
 
 
@@ -42,12 +44,12 @@ def followed(stored):
         yield record
 
 
-@BOTH
+@EACH
 def test_its_chain_holds(name):
     assert [record.seq for record in followed(lines(name))] == list(range(1, len(lines(name)) + 1))
 
 
-@BOTH
+@EACH
 def test_it_still_folds_to_what_was_remembered(name):
     pinned = json.loads((FIXTURES / f"{name}.memory.json").read_text())
     memory = Memory(service=FRAUD)
@@ -77,11 +79,21 @@ def test_what_came_later_is_told_by_the_second():
     assert any(m.last and len(m.last.findings) == 2 for m in seen)
 
 
+def test_drills_are_told_by_the_third():
+    records = list(followed(lines(DRILLS)))
+    told = {record.body["command"]["type"] for record in records if record.kind == Kind.COMMAND}
+    assert told == {cls.__name__ for cls in OF_DRILLS.__args__}
+    drills = [r.body["set"]["drill"] for r in records if r.body.get("set", {}).get("drill")]
+    assert {drill["phase"] for drill in drills} == set(DrillPhase)
+    memory = fold_all(Memory(service=FRAUD), records)
+    assert [report.number for report in memory.drills] == [1, 2]
+
+
 def test_it_is_a_rich_story():
     records = list(followed(lines()))
     assert {record.kind for record in records} == set(Kind)
     told = {record.body["command"]["type"] for record in records if record.kind == Kind.COMMAND}
-    assert told == {cls.__name__ for cls in Command.__args__}
+    assert told == {cls.__name__ for cls in Command.__args__} - {cls.__name__ for cls in OF_DRILLS.__args__}
     ticks = [record.body["set"] for record in records if record.kind == Kind.TICK]
     assert {t["release"]["phase"] for t in ticks if t.get("release")} == set(Phase) - {Phase.FROZEN}
     steps = [step for record in records for step in record.body.get("steps", ())]
@@ -141,7 +153,8 @@ def write(name, tell):
 
 
 if __name__ == "__main__":
-    from journal_story import tell, tell_later
+    from journal_story import tell, tell_drills, tell_later
 
     write(FIRST, tell)
     write(COMPARED, tell_later)
+    write(DRILLS, tell_drills)

@@ -351,6 +351,19 @@ def test_gc_removes_what_nothing_names_and_nothing_else(tmp_path):
     asyncio.run(story())
 
 
+def test_what_could_not_be_fetched_is_forgotten_with_the_last_who_names_it(tmp_path):
+    async def story():
+        async with store_in(tmp_path / "home") as store:
+            never_sent = tree_of(folder_in(tmp_path)).digest
+            assert (await store.fetched(never_sent)).state is SourceState.FAILED
+            store.gc({never_sent})
+            assert store.observe([never_sent])[never_sent].state is SourceState.FAILED
+            store.gc(())
+            assert store.observe([never_sent]) == {}
+
+    asyncio.run(story())
+
+
 def test_drafts_that_a_crash_left_are_removed_at_the_start(tmp_path):
     async def story():
         left = tmp_path / "drafts" / "t" / "tree"

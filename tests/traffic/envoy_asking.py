@@ -67,6 +67,7 @@ def drawing(
     salt: str = "fraud/1",
     shares: tuple[int, ...] = (),
     frozen: bool = False,
+    returning: bool = False,
     group: str = "",
     match: Match = EVERY,
     control: Sequence[Upstream | Endpoint] = (),
@@ -80,6 +81,7 @@ def drawing(
         stage=max(0, len(shares) - 1),
         shares=shares,
         frozen=frozen,
+        returning=returning,
         group=group,
     )
     now = 0 if frozen else share

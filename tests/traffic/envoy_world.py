@@ -18,6 +18,7 @@ from celadon.domain.goal import Endpoint, Part, Route, Stamp, Wanted
 from celadon.domain.names import Address, RevisionId, ServiceKey
 from celadon.domain.spec import Retry, RetryWhen, RouteSpec
 from celadon.traffic.envoy import EnvoyRouter
+from celadon.traffic.envoy.snapshot import cluster_name
 
 BLUE, GREEN = RevisionId("b" * 12), RevisionId("a" * 12)
 
@@ -45,7 +46,7 @@ class Upstream:
 
     /slow/SECONDS, /stream/SECONDS (a line every 50 ms, `end` last), /status/CODE, /reset
     (closes without an answer), /break (closes in the middle of one), /echo (the body's length), /who.
-    held: nothing is answered before it is set, but /ready is. path: behaves as if everybody had asked for this.
+    held: nothing is answered before it is set, but /ready is. deaf: not even /ready is. path: behaves as if everybody had asked for this.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Upstream:
     open_answers: int = 0
     resets: int = 0
     ready: bool = True
+    deaf: bool = False
 
     async def start(self, port: int = 0) -> "Upstream":
         self._tasks: set[asyncio.StreamWriter] = set()
@@ -96,6 +98,8 @@ class Upstream:
             while size := int((await reader.readline()).strip() or b"0", 16):
                 body += (await reader.readexactly(size + 2))[:-2]
             await reader.readline()
+        if path == "/ready" and self.deaf:
+            await asyncio.Event().wait()
         if path == "/ready":
             return await self._send(writer, 200 if self.ready else 503, "")
         self.seen.append(path)
@@ -159,16 +163,22 @@ class World:
         self.stack.push_async_callback(server.stop)
         return server
 
-    async def restart_daemon(self) -> None:
+    async def restart_daemon(self, proxies: int | None = None) -> None:
         """The daemon dies and comes back; Envoy is left alone."""
         await self.router.close(stop_proxy=False)
-        self.router = EnvoyRouter(self.home, self.woken.append)
+        self.router = EnvoyRouter(self.home, self.woken.append, proxies=proxies)
         await self.router.start()
 
     def facts(self, wanted: Wanted | ServiceKey) -> RouteFacts:
         service = wanted if isinstance(wanted, ServiceKey) else wanted.service
         seen = self.router.observe(service)
         return seen.value if isinstance(seen, Known) else RouteFacts(notes=(seen.why,))
+
+    def healthy(self, wanted: Wanted, upstream: Upstream) -> bool:
+        """Whether Envoy takes a replica of the only revision to be ready, as of the last look."""
+        ((revision, _),) = wanted.endpoints
+        host = self.router._view[cluster_name(wanted.service, revision)].get(upstream.address)
+        return host is not None and host.healthy
 
     def serves_nothing(self, wanted: Wanted) -> bool:
         facts = self.facts(wanted)
@@ -209,6 +219,7 @@ class World:
             endpoints=points,
             ready=tuple((r, "/ready") for r in replicas),
             preview=more.pop("preview", None),
+            covers=more.pop("covers", ()),
         )
 
 
@@ -218,11 +229,11 @@ def route_spec(retry: RetryWhen = RetryWhen.BEFORE_SENT, **more: object) -> Rout
 
 
 @contextlib.asynccontextmanager
-async def running() -> AsyncIterator[World]:
+async def running(proxies: int | None = None) -> AsyncIterator[World]:
     """A router over a fresh home; afterwards Envoy and the upstreams are gone."""
     home = Path(tempfile.mkdtemp(prefix="celadon-"))
     woken: list[ServiceKey] = []
-    router = EnvoyRouter(home, woken.append)
+    router = EnvoyRouter(home, woken.append, proxies=proxies)
     async with contextlib.AsyncExitStack() as stack:
         world = World(home=home, router=router, woken=woken, stack=stack)
         try:

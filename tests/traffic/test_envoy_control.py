@@ -38,7 +38,7 @@ def test_a_control_arm_gets_its_share_under_its_own_name_and_answers_as_blue(sti
             assert as_drawn(found["green"], 1000, 2000)
             assert as_drawn(found["control"], 1000, 2000)
             assert found.total() == 1000
-            view = await world.router._admin.view([f"default/fraud/{BLUE}-control"])
+            view = await world.router._seats.first.admin.view([f"default/fraud/{BLUE}-control"])
             assert {host.requests for hosts in view.values() for host in hosts.values()} == {found["control"]}
             assert {head["x-celadon-share"] for head in control.heads} == {"2000"}
 

@@ -15,7 +15,7 @@ from celadon.domain.durations import bucket
 from celadon.domain.names import RevisionId, ServiceKey
 from celadon.domain.problem import TransientFault
 from celadon.traffic.envoy import tail
-from celadon.traffic.envoy.ears import Ears
+from celadon.traffic.envoy.ears import Ears, Written
 from celadon.traffic.envoy.heard import LATE_S, Gap
 from celadon.traffic.envoy.tail import RequestLog
 from celadon.traffic.envoy.units import Mark, Units
@@ -75,11 +75,10 @@ class Stage:
 
     def come_back(self):
         self.ears = Ears(
-            log=RequestLog(self.path),
+            logs=[Written(log=RequestLog(self.path), reopen=self.reopen)],
             folder=self.home / "units",
             drawn=lambda _: self.draw,
             routed=lambda _, routed: self.routed.update(one.request for one in routed),
-            reopen=self.reopen,
             wake=lambda _: None,
         )
         self.ears.open()

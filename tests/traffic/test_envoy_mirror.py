@@ -21,7 +21,9 @@ def shadowing(world, blue, green, route, mirrors, share=0, **more):
 async def counted(world, wish, revision):
     """How many copies Envoy says it sent to a revision, and how many it let fall."""
     name = cluster_name(wish.service, revision, Use.MIRROR)
-    found = await world.router._admin._json(f"/stats?format=json&filter=cluster.{name}.upstream_rq_")
+    found = await world.router._seats.first.admin._json(
+        f"/stats?format=json&filter=cluster.{name}.upstream_rq_"
+    )
     stats = {s["name"].rpartition(".")[2]: s.get("value", 0) for s in found["stats"] if "name" in s}
     return stats["upstream_rq_total"], stats["upstream_rq_pending_overflow"]
 

@@ -281,13 +281,13 @@ def test_samples_joined_end_to_end_are_the_samples_of_the_whole(steps):
             latency={b: n + r for (b, n), r in zip(total.latency.items(), rise, strict=True)},
         )
         reading = stats.Reading(source="envoy:1:2", taken_at=0.0, tallies={service: {revision: total}})
-        found = stats.samples(reading, service, [revision], cursor)
+        found = stats.samples([reading], service, [revision], cursor)
         cursor, first = found.cursor_to, first or found.cursor_to
         requests += found.counts[0].requests
         errors += found.counts[0].errors
         last += found.counts[0].latency[-1][1] if found.counts[0].latency else 0
         assert found.complete
-    whole = stats.samples(reading, service, [revision], first)
+    whole = stats.samples([reading], service, [revision], first)
     assert (whole.counts[0].requests, whole.counts[0].errors) == (requests, errors)
     assert whole.counts[0].latency[-1][1] == last
 
@@ -296,10 +296,10 @@ def test_samples_after_a_restart_are_all_that_is_known_and_say_so():
     service, revision = ServiceKey(name="fraud"), REVISIONS[0]
     tally = stats.Tally(requests=3, errors=1)
     reading = stats.Reading(source="envoy:2", taken_at=0.0, tallies={service: {revision: tally}})
-    found = stats.samples(reading, service, [revision], (("envoy:1", '{"aaaaaaaaaaaa":[9,9,[]]}'),))
+    found = stats.samples([reading], service, [revision], (("envoy:1", '{"aaaaaaaaaaaa":[9,9,[]]}'),))
     assert found.counts == (Counts(revision=revision, requests=3, errors=1),)
     assert not found.complete
-    assert stats.samples(reading, service, [revision], found.cursor_to).complete
+    assert stats.samples([reading], service, [revision], found.cursor_to).complete
 
 
 def test_a_revision_that_only_had_copies_may_be_forgotten_and_nothing_is_counted_twice():
@@ -309,8 +309,8 @@ def test_a_revision_that_only_had_copies_may_be_forgotten_and_nothing_is_counted
         return stats.Reading(source="envoy:1", taken_at=0.0, tallies={service: tallies})
 
     shadowed = read(**{blue: stats.Tally(requests=900, errors=3), green: stats.Tally(copies=800)})
-    cursor = stats.samples(shadowed, service, [blue, green], ()).cursor_to
-    found = stats.samples(read(**{blue: stats.Tally(requests=907, errors=3)}), service, [blue], cursor)
+    cursor = stats.samples([shadowed], service, [blue, green], ()).cursor_to
+    found = stats.samples([read(**{blue: stats.Tally(requests=907, errors=3)})], service, [blue], cursor)
     assert found.complete
     assert found.counts == (Counts(revision=blue, requests=7, errors=0),)
 
@@ -331,6 +331,23 @@ def test_drained_takes_two_looks_apart_and_an_unmoved_counter():
     assert see(0.95, requests=6)
     watch.forget(["c"])
     assert not watch.quiet("c", here)
+
+
+def test_what_was_in_flight_in_a_cluster_that_was_made_anew_is_never_taken_for_drained():
+    watch, here = drain.DrainWatch(), Address(host="127.0.0.1", port=1)
+
+    def see(at, requests):
+        watch.look({"c": {here: Host(healthy=True, draining=True, active=0, requests=requests)}}, at)
+        return watch.quiet("c", here)
+
+    see(0.0, requests=5)
+    assert see(0.5, requests=5)
+    assert not any(see(at, requests=0) for at in (1.0, 1.5, 9.0))
+    watch.forget_all(ended=False)
+    assert not any(see(at, requests=0) for at in (10.0, 10.5))
+    watch.forget_all(ended=True)
+    assert not see(11.0, requests=0)
+    assert see(11.5, requests=0)
 
 
 def test_two_services_may_share_a_listener_but_no_request():

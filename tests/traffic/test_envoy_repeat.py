@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from envoy_world import BLUE, GREEN, caller, eventually, route_spec, running
 
-from celadon.domain.goal import Mirror
+from celadon.domain.goal import Cover, Mirror
 from celadon.domain.plan import FULL
 from celadon.domain.spec import RetryWhen
 from celadon.traffic.envoy import tail
@@ -135,12 +135,18 @@ def test_a_lone_replica_is_never_ejected_and_one_of_two_is():
                 world.wish("alone", {BLUE: [one]}, {BLUE: FULL}, route_spec(RetryWhen.NEVER))
             )
             pair = await world.serve(
-                world.wish("pair", {GREEN: [one, two]}, {GREEN: FULL}, route_spec(RetryWhen.NEVER))
+                world.wish(
+                    "pair",
+                    {GREEN: [one, two]},
+                    {GREEN: FULL},
+                    route_spec(RetryWhen.NEVER),
+                    covers=((GREEN, Cover(replicas=2, spare=1)),),
+                )
             )
 
             async def ejections(wish, revision):
                 name = f"cluster.default/{wish.service.name}/{revision}.outlier_detection.ejections_enforced_total"
-                found = await world.router._admin._json(f"/stats?format=json&filter={name}")
+                found = await world.router._seats.first.admin._json(f"/stats?format=json&filter={name}")
                 return found["stats"][0]["value"]
 
             async with caller(alone) as client:

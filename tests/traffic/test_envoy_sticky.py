@@ -69,7 +69,7 @@ def test_by_header_units_are_the_same_after_a_freeze_and_after_a_restart_and_oth
 
 async def restart_envoy(world, wish):
     """Kills it, and returns when another one serves what this one did."""
-    os.kill(world.router._proxy.identity().pid, signal.SIGKILL)
+    os.kill(world.router._seats.first.proxy.identity().pid, signal.SIGKILL)
     await eventually(lambda: world.facts(wish).confirmed is None)
     await eventually(lambda: world.facts(wish).confirmed == wish)
 
@@ -228,6 +228,50 @@ def test_what_only_looks_like_a_cookie_of_ours_is_none():
             for forged in (f"x{name}={value}", f"{name}={value}x", f"{name}=x{value}", f"a={browser.kept}x"):
                 (answer,) = await ask_all(wish.route.port, [{"cookie": forged}])
                 assert "set-cookie" in answer.headers
+
+    asyncio.run(story())
+
+
+RETURN = (5000, 3333, 1000)
+"""What is left on green, step by step, of the half that was drawn to it."""
+
+
+def test_by_header_requests_return_in_steps_and_whoever_went_back_stays_there():
+    async def story():
+        async with running() as world:
+            blue, green = await world.upstream("blue"), await world.upstream("green")
+            route = route_spec()
+            await world.serve(drawing(world, blue, green, 5000, route, sticky=BY_HEADER, shares=(5000,)))
+            before = await green_users(route.port)
+            for share in RETURN:
+                left = {"sticky": BY_HEADER, "shares": (5000,), "returning": True}
+                await world.serve(drawing(world, blue, green, share, route, **left))
+                now = await green_users(route.port)
+                assert now <= before
+                assert as_drawn(len(now), len(USERS), share)
+                before = now
+
+    asyncio.run(story())
+
+
+def test_by_cookie_requests_return_in_steps_and_whoever_went_back_stays_there():
+    async def story():
+        async with running() as world:
+            blue, green = await world.upstream("blue"), await world.upstream("green")
+            route, browsers = route_spec(), [Browser() for _ in range(600)]
+            await world.serve(drawing(world, blue, green, 5000, route, sticky=BY_COOKIE, shares=(5000,)))
+            await visit(route.port, browsers)
+            before = on_green(browsers)
+            for share in RETURN:
+                left = {"sticky": BY_COOKIE, "shares": (5000,), "returning": True}
+                await world.serve(drawing(world, blue, green, share, route, **left))
+                strangers = [Browser() for _ in range(200)]
+                assert await visit(route.port, [*browsers, *strangers]) == 0, "nobody is drawn anew"
+                now = on_green(browsers)
+                assert now <= before
+                assert as_drawn(len(now), len(browsers), share)
+                assert as_drawn(len(on_green(strangers)), len(strangers), share)
+                before = now
 
     asyncio.run(story())
 

@@ -21,7 +21,7 @@ def files_of(world):
 
 
 def identity(world):
-    return world.router._proxy.identity()
+    return world.router._seats.first.proxy.identity()
 
 
 def test_a_restarted_daemon_finds_envoy_and_rewrites_nothing_and_samples_stay_exact():
@@ -87,7 +87,7 @@ def test_envoy_comes_back_without_the_daemon():
         async with running() as world:
             blue = await world.upstream("blue")
             wish = await world.serve(world.wish("fraud", {BLUE: [blue]}, {BLUE: FULL}))
-            proxy, first = world.router._proxy, identity(world)
+            proxy, first = world.router._seats.first.proxy, identity(world)
             await world.router.close(stop_proxy=False)
             os.kill(first.pid, signal.SIGKILL)
             await eventually(lambda: (who := proxy.identity()) and who.pid != first.pid and who.alive)
@@ -108,7 +108,7 @@ def test_a_killed_launcher_costs_nothing_and_the_next_one_adopts_envoy():
             first = identity(world)
             os.kill(first.launcher_pid, signal.SIGKILL)
             await eventually(lambda: (who := identity(world)) and who.launcher_pid != first.launcher_pid)
-            await eventually(world.router._proxy.kept)
+            await eventually(world.router._seats.first.proxy.kept)
             assert identity(world).pid == first.pid
             assert world.facts(wish).confirmed == wish
             os.kill(first.pid, signal.SIGKILL)
@@ -156,7 +156,7 @@ def test_the_exported_file_serves_without_celadon():
             blue = await world.upstream("blue")
             wish = await world.serve(world.wish("fraud", {BLUE: [blue]}, {BLUE: FULL}))
             text = world.router.export([wish.service])
-            envoy = world.router._proxy.envoy
+            envoy = world.router._seats.first.proxy.envoy
             await world.router.close(stop_proxy=True)
             file = world.home / "alone.yaml"
             file.write_text(text)

@@ -133,6 +133,7 @@ func main() {
 	port := flag.Int("port", 0, "port on loopback")
 	seed := flag.Int64("seed", 1, "seed of the delays")
 	warmMS := flag.Int("warm-ms", 0, "processor time burnt before the port opens")
+	loadMS := flag.Int("load-ms", 0, "pause before the port opens, as a model is read from a disk")
 	flag.StringVar(&b.name, "name", "blue", "what the server calls itself")
 	flag.StringVar(&b.nameHeader, "name-header", "x-backend-name", "header that carries the name")
 	flag.Float64Var(&b.medianMS, "delay-ms", 10, "median delay of an answer")
@@ -146,6 +147,7 @@ func main() {
 		return
 	}
 	b.draws = rand.New(rand.NewSource(*seed))
+	time.Sleep(time.Duration(*loadMS) * time.Millisecond)
 	warm(*warmMS)
 	if err := serve(b, *port); err != nil {
 		fmt.Fprintln(os.Stderr, "server:", err)

@@ -5,22 +5,50 @@ from pathlib import Path
 from typing import assert_never
 
 from celadon.control.needs import EVERYTHING, Need
-from celadon.control.ports import Labels, Platform, Prober, Router, Sources
+from celadon.control.ports import Drills, Labels, Platform, Prober, Router, Sources
 from celadon.domain.action import (
     Action,
     DropRoutes,
     Fetch,
+    ForgetDrill,
     ForgetProof,
+    Probe,
     Prove,
     SetRoutes,
     StartReplica,
     StopReplica,
+    Strike,
+    Undo,
 )
+from celadon.domain.drill import NO_DRILL, Drill, DrillFacts, Lease
 from celadon.domain.facts import Facts
-from celadon.domain.launch import Launch
+from celadon.domain.launch import Asks, Launch
 from celadon.domain.memory import Memory
-from celadon.domain.names import Address, ServiceKey
+from celadon.domain.names import Address, Digest, ServiceKey
 from celadon.domain.revision import ModelRuntime
+
+
+class NoDrills:
+    """Where nothing can be rehearsed."""
+
+    def observe(self, service: ServiceKey, drill: Drill | None) -> DrillFacts:  # noqa: ARG002 -- the port asks with it
+        """Nothing is seen."""
+        return NO_DRILL
+
+    def probe(self, service: ServiceKey, drill: Drill, asks: Asks) -> None:
+        """Nobody measures, so the drill ends inconclusive."""
+
+    def strike(self, service: ServiceKey, lease: Lease) -> None:
+        """Nothing is done."""
+
+    def undo(self, service: ServiceKey, drill: int) -> None:
+        """Nothing was done."""
+
+    def forget(self, service: ServiceKey) -> None:
+        """Nothing was kept."""
+
+
+NO_DRILLS = NoDrills()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +60,7 @@ class Effects:
     sources: Sources
     prober: Prober
     labels: Labels
+    drills: Drills = NO_DRILLS
     can: frozenset[Need] = EVERYTHING
 
     def begin(self, service: ServiceKey, action: Action, memory: Memory, facts: Facts) -> None:
@@ -55,8 +84,35 @@ class Effects:
                 self.prober.prove(service, revision, golden, path, preview)
             case ForgetProof():
                 self.prober.forget(service)
+            case Probe() | Strike() | Undo() | ForgetDrill():
+                self._rehearse(service, action, memory)
             case _ as unreachable:
                 assert_never(unreachable)
+
+    def _rehearse(
+        self, service: ServiceKey, action: Probe | Strike | Undo | ForgetDrill, memory: Memory
+    ) -> None:
+        match action:
+            case Probe(drill=drill):
+                self.drills.probe(service, drill, self._asks(memory))
+            case Strike(lease=lease):
+                self.drills.strike(service, lease)
+            case Undo(drill=number):
+                self.drills.undo(service, number)
+            case ForgetDrill():
+                self.drills.forget(service)
+            case _ as unreachable:
+                assert_never(unreachable)
+
+    def _asks(self, memory: Memory) -> Asks:
+        """What a drill's probe asks for: the golden requests, else whether the service is ready."""
+        goal = memory.goal
+        assert goal is not None
+        assert goal.route is not None
+        assert memory.live is not None
+        golden = memory.goldens.get(memory.live)
+        path = self.sources.blob(Digest(golden)) if golden else None
+        return Asks(route=goal.route, golden=path, ready=memory.revisions[memory.live].ready)
 
     def _launch(self, action: StartReplica, memory: Memory, facts: Facts) -> Launch:
         revision = memory.revisions[action.replica.revision]
@@ -70,4 +126,5 @@ class Effects:
             tree=Path(paths[0]) if paths and paths[0] else None,
             warmup=self.sources.blob(golden) if warms_up and golden else None,
             drain_s=memory.goal.drain_s,
+            zone=memory.goal.zone_of(action.replica),
         )

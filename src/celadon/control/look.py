@@ -36,6 +36,7 @@ def observe(effects: Effects, memory: Memory, now: Now) -> Facts:
         labels=_labels(effects, service, evidence, moving),
         probation_labels=_labels(effects, service, probation.evidence if probation else None, promoted),
         heard=effects.labels.heard(service),
+        drill=effects.drills.observe(service, memory.drill),
     )
 
 

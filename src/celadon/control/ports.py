@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Protocol
 
 from celadon.domain.command import Asked, Command
+from celadon.domain.drill import Drill, DrillFacts, Lease
 from celadon.domain.facts import Known, ProofFact, ReplicaFact, RouteFacts, SourceFact, Unknown
 from celadon.domain.feedback import Feedback, Heard, Interest, Received
 from celadon.domain.goal import Wanted
-from celadon.domain.launch import Launch
+from celadon.domain.launch import Asks, Launch
 from celadon.domain.memory import Memory
 from celadon.domain.names import Address, Digest, ReplicaId, RevisionId, ServiceKey
 from celadon.domain.reason import Reason
@@ -77,6 +78,20 @@ class Labels(Protocol):
     def heard(self, service: ServiceKey) -> Heard | None: ...
     def follow(self, service: ServiceKey, interests: tuple[Interest, ...]) -> None: ...
     def post(self, service: ServiceKey, feedback: Sequence[Feedback]) -> Received: ...
+
+
+class Drills(Protocol):
+    """Makes the failures of drills, each under its lease, takes them back, and measures what callers notice.
+
+    A lease is undone at its end whatever becomes of the daemon, and what undoes it is recorded before it is made.
+    observe: `drill` is the one that is remembered to be under way. preview, golden: see `Prober`.
+    """
+
+    def observe(self, service: ServiceKey, drill: Drill | None) -> DrillFacts: ...
+    def probe(self, service: ServiceKey, drill: Drill, asks: Asks) -> None: ...
+    def strike(self, service: ServiceKey, lease: Lease) -> None: ...
+    def undo(self, service: ServiceKey, drill: int) -> None: ...
+    def forget(self, service: ServiceKey) -> None: ...
 
 
 class Journal(Protocol):

@@ -3,24 +3,29 @@
 Nothing here waits and nothing is remembered: an effect is asked for again until the facts show it done.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 
 from celadon.domain.action import (
     Action,
     DropRoutes,
     Fetch,
+    ForgetDrill,
     ForgetProof,
+    Probe,
     Prove,
     SetRoutes,
     StartReplica,
     StopReplica,
+    Strike,
+    Undo,
 )
-from celadon.domain.facts import Facts, Known, ReplicaFact, ReplicaState, RouteFacts, SourceState
-from celadon.domain.goal import Arm, Endpoint, Goal, ReplicaSet, Wanted
+from celadon.domain.facts import Facts, Known, ReplicaFact, ReplicaState, RouteFacts, SourceState, fresh
+from celadon.domain.goal import Arm, Cover, Endpoint, Goal, ReplicaSet, Wanted, arm_of
 from celadon.domain.memory import Memory
-from celadon.domain.names import CONTROL_FROM, Digest, ReplicaId, RevisionId, ServiceKey
+from celadon.domain.names import Digest, ReplicaId, RevisionId, ServiceKey
 from celadon.domain.release import Phase
+from celadon.resilience.headroom import Named, not_spared
 
 RETRY_REFUSED_S = 5.0
 """A refused route is offered again after this long: the port may be free by now."""
@@ -40,9 +45,9 @@ def reconcile(service: ServiceKey, memory: Memory, facts: Facts) -> tuple[Action
         actions += _starts(service, memory, goal, facts)
         if isinstance(facts.routes, Known):
             actions += _routes(service, memory, goal, facts, facts.routes.value)
-            actions += _stops(goal, facts, facts.routes.value)
+            actions += _stops(memory, goal, facts, facts.routes.value)
             actions += _proof(goal, facts, facts.routes.value)
-    return tuple(actions)
+    return (*actions, *_drill(memory, goal, facts))
 
 
 def reached(memory: Memory, facts: Facts) -> bool:
@@ -55,7 +60,7 @@ def reached(memory: Memory, facts: Facts) -> bool:
         served.value.pending is None
         and served.value.refused is None
         and len(there) == len(replicas.value)
-        and there == (_kept(goal) if goal else frozenset())
+        and there == (_kept(memory, goal, facts) if goal else frozenset())
     )
 
 
@@ -84,21 +89,11 @@ def _starts(service: ServiceKey, memory: Memory, goal: Goal, facts: Facts) -> It
         trees = memory.revisions[one.revision].trees
         if not all(_verified(memory, facts, tree) for tree in trees):
             continue
-        there = {replica.id.index: replica for replica in _replicas(one, facts)}
-        for index in _indices(one):
+        there = {replica.id.index: replica for replica in facts.of(one.revision, one.arm)}
+        for index in one.indices:
             if _may_start(there.get(index), facts.at):
                 replica = ReplicaId(service=service, revision=one.revision, index=index)
                 yield StartReplica(replica=replica)
-
-
-def _indices(one: ReplicaSet) -> range:
-    """The numbers of the replicas of a set; those of a control arm begin where no main arm ever gets."""
-    first = CONTROL_FROM if one.arm is Arm.CONTROL else 0
-    return range(first, first + one.wanted)
-
-
-def _replicas(one: ReplicaSet, facts: Facts) -> tuple[ReplicaFact, ...]:
-    return facts.control_of(one.revision) if one.arm is Arm.CONTROL else facts.of(one.revision)
 
 
 def _verified(memory: Memory, facts: Facts, tree: Digest) -> bool:
@@ -168,7 +163,7 @@ def wish(service: ServiceKey, memory: Memory, goal: Goal, facts: Facts) -> Wante
     """
     assert goal.route is not None
     assert isinstance(facts.replicas, Known)
-    main, control = _endpoints(goal, facts.replicas.value)
+    main, control = _endpoints(goal, facts.replicas.value, _stay(memory, goal, facts))
     if not any(main.values()) and not goal.routes:
         return None
     preview = goal.preview if goal.preview is not None and main.get(goal.preview) else None
@@ -183,25 +178,52 @@ def wish(service: ServiceKey, memory: Memory, goal: Goal, facts: Facts) -> Wante
             (key, memory.revisions[key].ready) for key in sorted({*main, *control}) if key in memory.revisions
         ),
         controls=_ordered(control),
+        covers=tuple(sorted({**_covers_of_leaving(main, facts), **dict(_covers(goal))}.items())),
     )
+
+
+def _covers_of_leaving(main: Container[RevisionId], facts: Facts) -> dict[RevisionId, Cover]:
+    """What leaves keeps the settings it has: new ones would be nobody's gain."""
+    confirmed = facts.routes.value.confirmed if isinstance(facts.routes, Known) else None
+    return {key: cover for key, cover in (confirmed.covers if confirmed else ()) if key in main}
+
+
+def _covers(goal: Goal) -> Iterator[tuple[RevisionId, Cover]]:
+    """How each revision's main arm outlives losses, as the proxy has to know it."""
+    behind = {one.revision: one.wanted for one in goal.replicas if one.arm is Arm.STANDBY}
+    for one in goal.replicas:
+        if one.arm is Arm.MAIN:
+            yield (
+                one.revision,
+                Cover(
+                    replicas=one.wanted,
+                    spare=one.redundancy.spare(one.wanted),
+                    standby=behind.get(one.revision, 0),
+                    hang_s=one.redundancy.hang_s,
+                ),
+            )
 
 
 _Endpoints = dict[RevisionId, list[Endpoint]]
 
 
-def _endpoints(goal: Goal, replicas: Iterable[ReplicaFact]) -> tuple[_Endpoints, _Endpoints]:
-    """Of main arms, and of control arms, by revision."""
-    kept = _kept(goal)
+def _endpoints(
+    goal: Goal, replicas: Iterable[ReplicaFact], stay: frozenset[Named]
+) -> tuple[_Endpoints, _Endpoints]:
+    """Of main arms with the standbys behind them, and of control arms, by revision."""
     main: _Endpoints = {one.revision: [] for one in goal.replicas if one.arm is Arm.MAIN}
     control: _Endpoints = {one.revision: [] for one in goal.replicas if one.arm is Arm.CONTROL}
     for replica in replicas:
         ending = replica.state is ReplicaState.STOPPING
         if replica.address is None or not (ending or replica.state in SERVING):
             continue
-        draining = ending or (replica.id.revision, replica.id.index) not in kept
-        arm = control if replica.id.index >= CONTROL_FROM else main
-        endpoint = Endpoint(address=replica.address, draining=draining)
-        arm.setdefault(replica.id.revision, []).append(endpoint)
+        draining = ending or (replica.id.revision, replica.id.index) not in stay
+        arm = arm_of(replica.id.index)
+        endpoint = Endpoint(
+            address=replica.address, draining=draining, standby=arm is Arm.STANDBY, zone=replica.zone
+        )
+        points = control if arm is Arm.CONTROL else main
+        points.setdefault(replica.id.revision, []).append(endpoint)
     return main, control
 
 
@@ -209,11 +231,14 @@ def _ordered(endpoints: _Endpoints) -> tuple[tuple[RevisionId, tuple[Endpoint, .
     return tuple((key, tuple(sorted(endpoints[key]))) for key in sorted(endpoints))
 
 
-def _stops(goal: Goal, facts: Facts, served: RouteFacts) -> Iterator[Action]:
+def _stops(memory: Memory, goal: Goal, facts: Facts, served: RouteFacts) -> Iterator[Action]:
+    """What is not wanted any more, as soon as those that stay can do without it. Old news take nothing away."""
     assert isinstance(facts.replicas, Known)
-    kept = _kept(goal)
+    if not (fresh(facts.replicas, facts.at) and fresh(facts.routes, facts.at)):
+        return
+    stay = _stay(memory, goal, facts)
     for replica in facts.replicas.value:
-        if (replica.id.revision, replica.id.index) in kept or replica.state is ReplicaState.STOPPING:
+        if (replica.id.revision, replica.id.index) in stay or replica.state is ReplicaState.STOPPING:
             continue
         if _unreached(replica, goal, facts, served):
             yield StopReplica(replica=replica.id, grace_s=goal.drain_s)
@@ -246,5 +271,51 @@ def _proof(goal: Goal, facts: Facts, served: RouteFacts) -> Iterator[Action]:
         yield Prove(revision=goal.prove, golden=goal.golden)
 
 
-def _kept(goal: Goal) -> frozenset[tuple[RevisionId, int]]:
-    return frozenset((one.revision, index) for one in goal.replicas for index in _indices(one))
+def _drill(memory: Memory, goal: Goal, facts: Facts) -> Iterator[Action]:
+    """A failure is made under a lease that is recorded, and taken back once there is none or its time is over."""
+    drill, probe, fault = memory.drill, facts.drill.probe, facts.drill.fault
+    leased = {lease.drill for lease in goal.leases if facts.at < lease.until}
+    if fault is not None and fault.undone_at is None and fault.drill not in leased:
+        yield Undo(drill=fault.drill)
+    elif drill is None and (probe is not None or fault is not None):
+        yield ForgetDrill()
+    if drill is not None and (probe is None or probe.drill != drill.number):
+        yield Probe(drill=drill)
+    for lease in goal.leases:
+        if lease.drill in leased and (fault is None or fault.drill != lease.drill):
+            yield Strike(lease=lease)
+
+
+def _stay(memory: Memory, goal: Goal, facts: Facts) -> frozenset[Named]:
+    """Replicas that get requests and are not stopped: those that the goal wants, and who can not be spared yet."""
+    kept = _kept(memory, goal, facts)
+    return kept | not_spared(memory, facts, kept)
+
+
+def _kept(memory: Memory, goal: Goal, facts: Facts) -> frozenset[Named]:
+    """The replicas that are to go on where they are."""
+    wanted = frozenset((one.revision, index) for one in goal.replicas for index in one.indices)
+    return wanted - {(replica.revision, replica.index) for replica in _moved(memory, goal, facts)}
+
+
+def _moved(memory: Memory, goal: Goal, facts: Facts) -> Iterator[ReplicaId]:
+    """Replicas that leave a zone in which they do not belong any more, to be started again in theirs.
+
+    One of a revision at a time, and only while all are ready and one may be missing. Nothing moves during a release:
+    what is compared should not change, and green is in its own zones from the start.
+    """
+    if memory.release is not None:
+        return
+    for revision in dict.fromkeys(one.revision for one in goal.replicas):
+        sets = [one for one in goal.replicas if one.revision == revision]
+        if all(facts.ready(revision, one.arm) >= one.wanted for one in sets):
+            yield from list(_astray(sets, goal, facts))[:1]
+
+
+def _astray(sets: Iterable[ReplicaSet], goal: Goal, facts: Facts) -> Iterator[ReplicaId]:
+    """Replicas in another zone than theirs that the others can do without. A standby carries nothing."""
+    for one in sets:
+        if one.arm is Arm.STANDBY or one.redundancy.spare(one.wanted):
+            for replica in facts.of(one.revision, one.arm):
+                if replica.id.index in one.indices and replica.zone != goal.zone_of(replica.id):
+                    yield replica.id

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from celadon.control.reconcile import reached
 from celadon.control.view import View
-from celadon.domain.facts import Facts, Known, Now, Unknown
+from celadon.domain.facts import Facts, Known, Now, Unknown, fresh
 from celadon.domain.memory import Memory
-from celadon.release.step import FRESH_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +23,10 @@ class Rest:
 def rest(journalled: Memory, view: View, until: float) -> Rest | None:
     """The rest that a tick which asked for nothing leads to; None while anything moves or is waited for."""
     facts = view.facts
-    if view.at >= until or facts is None or view.memory.seq != journalled.seq:
+    moves = view.memory.seq != journalled.seq or view.memory.drill is not None
+    if view.at >= until or facts is None or moves:
         return None
-    if not (_fresh(facts.replicas, view.at) and _fresh(facts.routes, view.at)):
+    if not (fresh(facts.replicas, view.at) and fresh(facts.routes, view.at)):
         return None
     if not reached(view.memory, facts):
         return None
@@ -45,6 +45,7 @@ def goes_on(rest: Rest, journalled: Memory, facts: Facts, now: Now) -> bool:
         and _same(seen.routes, facts.routes, now.wall)
         and seen.sources == facts.sources
         and seen.proof == facts.proof
+        and seen.drill == facts.drill
     )
 
 
@@ -59,9 +60,5 @@ def _same(before: Known[object] | Unknown, now: Known[object] | Unknown, wall: f
         isinstance(before, Known)
         and isinstance(now, Known)
         and before.value == now.value
-        and _fresh(now, wall)
+        and fresh(now, wall)
     )
-
-
-def _fresh(fact: Known[object] | Unknown, wall: float) -> bool:
-    return isinstance(fact, Known) and wall - fact.taken_at <= FRESH_S

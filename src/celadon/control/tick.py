@@ -13,13 +13,15 @@ from celadon.control.reconcile import reconcile
 from celadon.control.rest import Rest, at_rest, goes_on, rest
 from celadon.control.view import View
 from celadon.domain.action import Action
+from celadon.domain.command import Asked
 from celadon.domain.facts import Now
 from celadon.domain.goal import Goal
 from celadon.domain.memory import Memory
 from celadon.domain.names import ServiceKey
 from celadon.domain.reason import Code, Reason, because
-from celadon.domain.release import Release
-from celadon.release.decide import decide
+from celadon.domain.release import Release, Taken
+from celadon.release.decide import Choice, decide
+from celadon.resilience.drill import Rehearsed, rehearse
 from celadon.resilience.headroom import headroom
 from celadon.resilience.place import place
 
@@ -78,16 +80,19 @@ def decision(
     probation, late = look_late(memory, facts)
     if evidence is not memory.evidence or probation is not memory.probation:
         memory = replace(memory, evidence=evidence, probation=probation)
-    choice = decide(memory, facts, judged, headroom(memory, facts), now, late=late)
+    rehearsed = rehearse(memory, facts, now)
+    choice = decide(rehearsed.memory, facts, judged, headroom(facts), now, late=late)
     after = only_judged(choice.memory)
     goal = place(after, choice.routes)
     if after.goal is None or _asked(goal) != _asked(after.goal):
         after = replace(after, goal=goal)
-    if choice.handled:
-        after = replace(after, commands=tuple(c for c in after.commands if c.seq not in choice.handled))
-    why, at = choice.because, draft.checkpoint_at if draft else now.wall
+    left = _left(memory, {*rehearsed.handled, *choice.handled})
+    if left != after.commands:
+        after = replace(after, commands=left)
+    steps, why = told(rehearsed, choice)
+    at = draft.checkpoint_at if draft else now.wall
     if settled(after) != settled(journalled) or now.jumped_s:
-        after, at = journal.record(journalled, after, why, now.wall, choice.steps), now.wall
+        after, at = journal.record(journalled, after, why, now.wall, steps), now.wall
     elif after != journalled and now.wall >= at + pause_s(after, now):
         after, at = journal.record(journalled, after, checkpoint(after), now.wall), now.wall
     view = View(memory=after, facts=facts, judged=judged, because=why, at=now.wall)
@@ -105,6 +110,19 @@ def begin(service: ServiceKey, effects: Effects, decided: Decided) -> None:
     assert facts is not None, "a decision has looked"
     for action in decided.actions:
         effects.begin(service, action, memory, facts)
+
+
+def told(rehearsed: Rehearsed, choice: Choice) -> tuple[tuple[Taken, ...], Reason]:
+    """What a tick did, in order: the steps before the last one, and the last one's reason."""
+    if choice.because.code is Code.STEADY and rehearsed.taken:
+        *before, last = rehearsed.taken
+        return (*before, *choice.steps), last.because
+    return (*rehearsed.taken, *choice.steps), choice.because
+
+
+def _left(memory: Memory, handled: set[int]) -> tuple[Asked, ...]:
+    """Commands that wait for a later tick; also those that a drill has kept back."""
+    return tuple(asked for asked in memory.commands if asked.seq not in handled)
 
 
 def carry(journalled: Memory, draft: Draft | None) -> Memory:

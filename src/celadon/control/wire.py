@@ -1,19 +1,23 @@
 """Assembly: the only place that knows which adapter stands behind which port."""
 
 import asyncio
+import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from celadon.control.apply import Effects
 from celadon.control.engine import Engine
-from celadon.domain.names import ServiceKey
+from celadon.control.frozen import FreezableRouter
+from celadon.control.rehearsals import Parts, Rehearsals
+from celadon.domain.names import SOCKET, ServiceKey
 from celadon.domain.problem import Fault
 from celadon.observe.golden import GoldenProber
 from celadon.observe.labels import SqliteLabels
-from celadon.platform.process import ProcessPlatform
+from celadon.observe.probe import DrillProbes
+from celadon.platform.process import Again, ProcessLeases, ProcessPlatform, ourselves
 from celadon.store.fold import next_epoch
 from celadon.store.journal import SqliteJournal
 from celadon.store.lock import hold
@@ -38,10 +42,11 @@ class Daemon:
 
 
 @asynccontextmanager
-async def daemon(home: Path) -> AsyncIterator[Daemon]:
+async def daemon(home: Path, proxies: int | None = None) -> AsyncIterator[Daemon]:
     """Everything of one machine, running until the context is left. Replicas and Envoy outlive it.
 
-    home: a folder of its owner's alone, which is there. Raises Fault when another daemon has it.
+    home: a folder of its owner's alone, which is there. proxies: how many Envoys share the ports, None for as many as
+    before. Raises Fault when another daemon has it.
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(hold(home / "daemon.lock"))
@@ -66,12 +71,23 @@ async def daemon(home: Path) -> AsyncIterator[Daemon]:
         labels = SqliteLabels(home)
         labels.start()
         stack.push_async_callback(labels.close)
-        router = EnvoyRouter(home / "envoy", wake, routed=labels.routed)
+        router = EnvoyRouter(home / "envoy", wake, routed=labels.routed, proxies=proxies)
         await router.start()
         stack.push_async_callback(router.close, stop_proxy=False)
         prober = GoldenProber(wake)
         stack.push_async_callback(prober.close)
-        effects = Effects(platform=platform, router=router, sources=models, prober=prober, labels=labels)
+        counters = FreezableRouter(router)
+        drills = await stack.enter_async_context(
+            _rehearsals(home, journal=journal, platform=platform, router=router, counters=counters, wake=wake)
+        )
+        effects = Effects(
+            platform=platform,
+            router=counters,
+            sources=models,
+            prober=prober,
+            labels=labels,
+            drills=drills,
+        )
         engine = Engine(journal, effects)
         engines.append(engine)
         engine.start(next_epoch(0, time.time()))
@@ -87,6 +103,44 @@ async def daemon(home: Path) -> AsyncIterator[Daemon]:
             router=router,
             labels=labels,
         )
+
+
+@asynccontextmanager
+async def _rehearsals(
+    home: Path,
+    *,
+    journal: SqliteJournal,
+    platform: ProcessPlatform,
+    router: EnvoyRouter,
+    counters: FreezableRouter,
+    wake: Callable[[ServiceKey], None],
+) -> AsyncIterator[Rehearsals]:
+    """What makes the failures of drills in every room, and measures what callers notice."""
+    leases, probes = ProcessLeases(home, again(home)), DrillProbes(home, home / SOCKET)
+    parts = Parts(
+        leases=leases,
+        probes=probes,
+        disk=journal.disk,
+        marked=journal.marked,
+        counters=counters,
+        replica=platform.run_of,
+        proxies=router.runs,
+        daemon=ourselves(),
+    )
+    made = Rehearsals(parts, wake)
+    made.start()
+    try:
+        yield made
+    finally:
+        for part in (made, probes, leases):
+            await part.close()
+
+
+def again(home: Path) -> Again:
+    """How this very daemon was started, so that a drill that killed it can start it once more."""
+    return Again(
+        lock=home / "daemon.lock", argv=tuple(sys.orig_argv), cwd=Path.cwd(), log=home / "daemon.log"
+    )
 
 
 async def _tidy(engine: Engine, models: ModelStore) -> None:

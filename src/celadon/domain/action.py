@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from celadon.domain.drill import Drill, Lease
 from celadon.domain.goal import Wanted
 from celadon.domain.names import Digest, ReplicaId, RevisionId
 
@@ -53,4 +54,42 @@ class ForgetProof:
     """Nothing is being proved: what was answered before must not count for the next release."""
 
 
-Action = Fetch | StartReplica | StopReplica | SetRoutes | DropRoutes | Prove | ForgetProof
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """Send the requests of a drill to the service's own route, and measure."""
+
+    drill: Drill
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strike:
+    """Make the failure of a lease."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undo:
+    """Take the failure of a drill back."""
+
+    drill: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetDrill:
+    """No drill is under way: its probe ends and its files go."""
+
+
+Action = (
+    Fetch
+    | StartReplica
+    | StopReplica
+    | SetRoutes
+    | DropRoutes
+    | Prove
+    | ForgetProof
+    | Probe
+    | Strike
+    | Undo
+    | ForgetDrill
+)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from celadon.domain.drill import DrillOrder
 from celadon.domain.names import RevisionId
 from celadon.domain.revision import Revision
 from celadon.domain.spec import Settings
@@ -58,7 +59,32 @@ class Remove:
     """Drain the service and take everything of it down; its journal stays."""
 
 
-Command = Deploy | Rollback | Promote | Abort | Pause | Resume | Remove
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDrill:
+    """Rehearse a failure. drill: the number it has or will have."""
+
+    drill: int
+    order: DrillOrder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndDrill:
+    """End a drill before its time; what it did is undone first."""
+
+    drill: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkDrill:
+    """Nothing follows from it: a drill sends it to see whether what was confirmed is still there afterwards."""
+
+    drill: int
+
+
+Command = Deploy | Rollback | Promote | Abort | Pause | Resume | Remove | RunDrill | EndDrill | MarkDrill
+
+OF_DRILLS = RunDrill | EndDrill | MarkDrill
+"""Commands that are about a drill and never about a release."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

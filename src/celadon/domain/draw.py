@@ -60,7 +60,8 @@ class Draw:
     green: the revision whose share is logged with every answer. salt: other for every release, so that it is not
     always the same callers who meet what is new. stage: number of the stage in force; shares: green's share in
     every stage up to it, rising, so that whoever was drawn to green stays there. frozen: every unit goes to blue for now, and
-    nobody is drawn anew. group: header whose value is logged, "" for none; groups: the values that are told apart,
+    nobody is drawn anew. returning: of the units on green only those stay that the split leaves it, the same ones as it
+    leaves fewer, and nobody is drawn anew. group: header whose value is logged, "" for none; groups: the values that are told apart,
     others being no group at all; none means every value.
     """
 
@@ -72,3 +73,4 @@ class Draw:
     frozen: bool = False
     group: str = ""
     groups: tuple[str, ...] = ()
+    returning: bool = False

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from celadon.domain.drill import NO_DRILL, DrillFacts
 from celadon.domain.feedback import Heard
-from celadon.domain.goal import Wanted
+from celadon.domain.goal import Arm, Wanted, arm_of
 from celadon.domain.golden import Mismatch
-from celadon.domain.names import CONTROL_FROM, Address, Digest, ReplicaId, RevisionId
+from celadon.domain.names import Address, Digest, ReplicaId, RevisionId
 from celadon.domain.samples import Samples
 
 T_co = TypeVar("T_co", covariant=True)
@@ -27,6 +28,15 @@ class Unknown:
     """Nothing is known, and why."""
 
     why: str
+
+
+FRESH_S = 5.0
+"""Facts older than this move nothing forward and take nothing away."""
+
+
+def fresh(fact: Known[object] | Unknown, wall: float) -> bool:
+    """Whether something is known and recent at this wall time."""
+    return isinstance(fact, Known) and wall - fact.taken_at <= FRESH_S
 
 
 class ReplicaState(StrEnum):
@@ -160,7 +170,7 @@ class Facts:
     """Everything one tick decides on.
 
     samples: what the router counted. labels: what came to be known of the moving release's answers; probation_labels:
-    of those of the release on probation. heard: what became of feedback.
+    of those of the release on probation. heard: what became of feedback. drill: what is seen of a drill.
     """
 
     at: float
@@ -172,20 +182,20 @@ class Facts:
     labels: Known[Samples] | Unknown = NO_LABELS
     probation_labels: Known[Samples] | Unknown = NO_LABELS
     heard: Heard | None = None
+    drill: DrillFacts = NO_DRILL
 
-    def of(self, revision: RevisionId) -> tuple[ReplicaFact, ...]:
-        """The known replicas of one revision's main arm, by index."""
-        return tuple(r for r in self._all(revision) if r.id.index < CONTROL_FROM)
+    def of(self, revision: RevisionId, arm: Arm = Arm.MAIN) -> tuple[ReplicaFact, ...]:
+        """The known replicas of one revision's arm, by index."""
+        if isinstance(self.replicas, Unknown):
+            return ()
+        return tuple(
+            r for r in self.replicas.value if r.id.revision == revision and arm_of(r.id.index) is arm
+        )
 
     def control_of(self, revision: RevisionId) -> tuple[ReplicaFact, ...]:
         """The known replicas of one revision's control arm, by index."""
-        return tuple(r for r in self._all(revision) if r.id.index >= CONTROL_FROM)
+        return self.of(revision, Arm.CONTROL)
 
-    def _all(self, revision: RevisionId) -> tuple[ReplicaFact, ...]:
-        if isinstance(self.replicas, Unknown):
-            return ()
-        return tuple(r for r in self.replicas.value if r.id.revision == revision)
-
-    def ready(self, revision: RevisionId) -> int:
-        """How many replicas of a revision can serve."""
-        return sum(r.state is ReplicaState.READY for r in self.of(revision))
+    def ready(self, revision: RevisionId, arm: Arm = Arm.MAIN) -> int:
+        """How many replicas of a revision's arm can serve."""
+        return sum(r.state is ReplicaState.READY for r in self.of(revision, arm))

@@ -5,9 +5,18 @@ from enum import StrEnum
 from operator import attrgetter
 
 from celadon.domain.draw import EVERY, Draw, Match
-from celadon.domain.names import CONTROL_FROM, STANDBY_FROM, Address, Digest, RevisionId, ServiceKey
+from celadon.domain.drill import Lease
+from celadon.domain.names import (
+    CONTROL_FROM,
+    STANDBY_FROM,
+    Address,
+    Digest,
+    ReplicaId,
+    RevisionId,
+    ServiceKey,
+)
 from celadon.domain.plan import FULL
-from celadon.domain.spec import Between, Exactly, RouteSpec
+from celadon.domain.spec import NO_REDUNDANCY, Between, Exactly, Redundancy, RouteSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -44,15 +53,24 @@ def zone_of(index: int, zones: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cover:
-    """What the proxy has to know of a service's redundancy: `spare` of `replicas` may be lost.
+    """What the proxy has to know of how a revision outlives losses: `spare` of its `replicas` may be lost.
 
-    standby: whether a second set stands behind the first. hang_s: see `Redundancy`.
+    standby: how many replicas stand behind the first set. hang_s: see `Redundancy`.
     """
 
     replicas: int = 1
     spare: int = 0
-    standby: bool = False
-    hang_s: float = 3.0
+    standby: int = 0
+    hang_s: float = 5.0
+
+    @property
+    def needed(self) -> int:
+        """So many replicas of the first set carry every request."""
+        return max(1, self.replicas - self.spare)
+
+
+ALONE = Cover()
+"""Of a replica beside which there is nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,16 +106,26 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaSet:
-    """How many replicas of a revision, in which arm."""
+    """How many replicas of a revision, in which arm, and how they outlive losses.
+
+    Every set has the redundancy of its own revision's settings, so that a promotion moves nothing between zones.
+    """
 
     revision: RevisionId
     arm: Arm = Arm.MAIN
     count: Exactly | Between
+    redundancy: Redundancy = NO_REDUNDANCY
 
     @property
     def wanted(self) -> int:
         """How many should run now."""
         return self.count.wanted
+
+    @property
+    def indices(self) -> range:
+        """The numbers of its replicas; those of an arm begin where no other arm ever gets."""
+        first = FIRST_INDEX[self.arm]
+        return range(first, first + self.wanted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +134,8 @@ class Goal:
 
     route None: the service is not reachable (yet, or any more). fetch: trees that must be there, verified.
     preview: the revision that the preview address reaches. prove: the revision whose golden requests are to be
-    sent now, with the digest of those requests (None: there are none, readiness is all that is asked).
+    sent now, with the digest of those requests (None: there are none, readiness is all that is asked). leases:
+    failures of a drill that may be there for now.
     """
 
     stamp: Stamp
@@ -118,8 +147,14 @@ class Goal:
     golden: Digest | None = None
     fetch: tuple[Digest, ...] = ()
     drain_s: float = 30.0
-    zones: tuple[str, ...] = ()
-    cover: Cover = Cover()
+    leases: tuple[Lease, ...] = ()
+
+    def zone_of(self, replica: ReplicaId) -> str:
+        """Where a replica belongs by the set that it is one of; "" where nothing says so."""
+        for one in self.replicas:
+            if one.revision == replica.revision and replica.index in one.indices:
+                return zone_of(replica.index, one.redundancy.zones)
+        return ""
 
     @property
     def routed(self) -> frozenset[RevisionId]:
@@ -146,7 +181,7 @@ class Wanted:
 
     endpoints: per revision, also for revisions without a share, so that moving traffic adds nothing new.
     ready: per revision, the path of its health check. controls: the replicas of control arms, by revision; they
-    are in `endpoints` under no revision.
+    are in `endpoints` under no revision. covers: per revision, how its main arm outlives losses.
     """
 
     service: ServiceKey
@@ -157,7 +192,7 @@ class Wanted:
     preview: RevisionId | None
     ready: tuple[tuple[RevisionId, str], ...]
     controls: tuple[tuple[RevisionId, tuple[Endpoint, ...]], ...] = ()
-    cover: Cover = Cover()
+    covers: tuple[tuple[RevisionId, Cover], ...] = ()
 
     def same_traffic(self, other: "Wanted | None") -> bool:
         """Whether two wishes differ in their stamp at most."""

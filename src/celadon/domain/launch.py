@@ -1,10 +1,11 @@
-"""What a platform is told when a replica is to start."""
+"""What a platform is told when a replica is to start, and a probe when it is to ask."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from celadon.domain.names import ReplicaId
 from celadon.domain.revision import Revision
+from celadon.domain.spec import RouteSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,3 +23,15 @@ class Launch:
     warmup: Path | None
     drain_s: float
     zone: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asks:
+    """What a drill's probe asks a service for, through its own route.
+
+    golden: file of golden requests (JSON lines); without them `ready`, the path of the health check, is asked.
+    """
+
+    route: RouteSpec
+    golden: Path | None
+    ready: str

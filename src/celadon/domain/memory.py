@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from celadon.domain.command import Asked
+from celadon.domain.drill import Drill, DrillReport
 from celadon.domain.goal import Goal
 from celadon.domain.names import RevisionId, ServiceKey
 from celadon.domain.release import Predecessor, Release
@@ -30,6 +31,7 @@ class Memory:
     goldens: per known revision, the golden requests it was deployed with ("" for none).
     releases_asked: how many releases were ever asked for; the next one is number releases_asked + 1.
     removing: the service is being taken down; removed: nothing of it is left but its journal.
+    drill: the rehearsed failure under way; drills: how the last ones ended, oldest first.
     """
 
     service: ServiceKey
@@ -50,3 +52,5 @@ class Memory:
     probation: Probation | None = None
     removing: bool = False
     removed: bool = False
+    drill: Drill | None = None
+    drills: tuple[DrillReport, ...] = ()

@@ -10,6 +10,9 @@ RevisionId = NewType("RevisionId", str)
 Digest = NewType("Digest", str)
 """`sha256:` and 64 lower-case hexadecimal digits: the name of a blob or of a tree (a folder's manifest)."""
 
+SOCKET = "celadon.sock"
+"""Where a daemon answers, in its home."""
+
 CONTROL_FROM = 1000
 """Replicas of a control arm are numbered from here; a revision never has more in its main arm."""
 

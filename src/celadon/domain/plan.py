@@ -43,7 +43,7 @@ class Stage:
         assert 0 <= self.share <= FULL
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
 class Plan:
     """The whole way of one release. Blue-green is the plan of one stage at 10,000.
 

@@ -93,6 +93,25 @@ class Code(StrEnum):
     SUPERSEDED = "superseded"
     REMOVE_ASKED = "remove_asked"
     REMOVED = "removed"
+    # drills
+    DRILL_BEGAN = "drill_began"
+    DRILL_REFUSED = "drill_refused"
+    DRILL_MARKED = "drill_marked"
+    DRILL_STRIKES = "drill_strikes"
+    DRILL_STRUCK = "drill_struck"
+    DRILL_OVER = "drill_over"
+    DRILL_ENDS_EARLY = "drill_ends_early"
+    DRILL_PASSED = "drill_passed"
+    DRILL_FAILED_REQUESTS = "drill_failed_requests"
+    DRILL_TOO_SLOW = "drill_too_slow"
+    DRILL_HELD_BACK = "drill_held_back"
+    DRILL_NOT_BACK = "drill_not_back"
+    DRILL_MOVED_BLIND = "drill_moved_blind"
+    DRILL_LOST_COMMANDS = "drill_lost_commands"
+    DRILL_NOT_HIT = "drill_not_hit"
+    DRILL_NOT_MEASURED = "drill_not_measured"
+    DRILL_NOT_STEADY = "drill_not_steady"
+    DRILL_GAVE_WAY = "drill_gave_way"
     # ends
     WATCH_ENDED = "watch_ended"
     BACK_ON_BLUE = "back_on_blue"
@@ -107,6 +126,17 @@ class Code(StrEnum):
     CLOCK_JUMPED = "clock_jumped"
     CHECKPOINT = "checkpoint"
     STEADY = "steady"
+    # what can be carried
+    RETURNS_IN_STEPS = "returns_in_steps"
+    RETURNS_WHOLE = "returns_whole"
+    RETURNS_TO_FEW = "returns_to_few"
+    REST_WAITS = "rest_waits"
+    FREEZE_WAITS = "freeze_waits"
+    HOLD_WAITS = "hold_waits"
+    GREEN_SHORT = "green_short"
+    RETIRING_WAITS = "retiring_waits"
+    LOSS_NOT_COVERED = "loss_not_covered"
+    LOSS_UNKNOWN = "loss_unknown"
 
 
 Value = str | int | float | bool | None
@@ -209,6 +239,27 @@ TEXTS: dict[Code, str] = {
     Code.SUPERSEDED: "superseded by release {by}",
     Code.REMOVE_ASKED: "a person asked to remove the service",
     Code.REMOVED: "everything of the service is down",
+    Code.DRILL_BEGAN: "drill {drill} begins: {kind}, after {seconds:g} s of its own requests, {rate:g} a second",
+    Code.DRILL_REFUSED: "drill {drill} is refused: {why}",
+    Code.DRILL_MARKED: "a mark of drill {drill}, from which nothing follows",
+    Code.DRILL_STRIKES: "drill {drill} strikes: {what}; undone after {seconds:g} s at the latest",
+    Code.DRILL_STRUCK: "drill {drill} has struck: {what}",
+    Code.DRILL_OVER: "drill {drill} is being undone: {why}",
+    Code.DRILL_ENDS_EARLY: "a person ended it",
+    Code.DRILL_PASSED: "{failed} of {requests} requests failed, longest gap {gap_ms:.0f} ms, "
+    "served as before after {rto_s:.2f} s (goal {goal_s:g} s)",
+    Code.DRILL_FAILED_REQUESTS: "{failed} of {requests} requests failed that may be repeated, longest gap {gap_ms:.0f} ms",
+    Code.DRILL_TOO_SLOW: "served as before only after {rto_s:.2f} s, goal {goal_s:g} s; "
+    "{failed} of {requests} requests failed",
+    Code.DRILL_HELD_BACK: "a caller waited {slowest_s:.2f} s for an answer that took {before_s:.2f} s at most before, "
+    "goal {goal_s:g} s more; {failed} of {requests} requests failed",
+    Code.DRILL_NOT_BACK: "not as before {seconds:.0f} s after it was undone: {why}",
+    Code.DRILL_MOVED_BLIND: "release {release} moved while its counters stood still: {why}",
+    Code.DRILL_LOST_COMMANDS: "{lost} of {acknowledged} confirmed commands were lost, the oldest {age_s:.1f} s old",
+    Code.DRILL_NOT_HIT: "nothing was hit: {why}",
+    Code.DRILL_NOT_MEASURED: "the probe could not measure: {why}",
+    Code.DRILL_NOT_STEADY: "{failed} of {requests} requests failed before anything was done to the service",
+    Code.DRILL_GAVE_WAY: "it gave way to what was asked meanwhile: {asked}",
     Code.WATCH_ENDED: "the watch ended clean: {why}",
     Code.BACK_ON_BLUE: "all requests are on blue again: {why}",
     Code.BLUE_NOT_READY: "going back waits: {ready} of blue's {wanted} replicas are ready",
@@ -222,6 +273,21 @@ TEXTS: dict[Code, str] = {
     Code.CLOCK_JUMPED: "the wall clock jumped by {seconds:+.0f} s; deadlines are wall time",
     Code.CHECKPOINT: "evidence so far: {requests} answers, {errors} errors",
     Code.STEADY: "nothing to do",
+    Code.RETURNS_IN_STEPS: "blue can take {percent:g} % now: {ready} of the {needed} replicas that it needs are ready; "
+    "the rest follows",
+    Code.RETURNS_WHOLE: "blue can take every request now: {ready} of the {needed} replicas that it needs are ready",
+    Code.RETURNS_TO_FEW: "none of green's replicas is ready any more, so every request goes to blue, "
+    "of which {ready} of the {needed} replicas that it needs are ready",
+    Code.REST_WAITS: "going back waits with {percent:g} % of the requests on green: "
+    "{ready} of the {needed} replicas that blue needs are ready",
+    Code.FREEZE_WAITS: "harm is suspected, and a freeze waits for blue: "
+    "{ready} of the {needed} replicas that it needs are ready ({why})",
+    Code.HOLD_WAITS: "green serves until blue can: {ready} of the {needed} replicas that it needs are ready ({why})",
+    Code.GREEN_SHORT: "{ready} of the {needed} replicas that green needs are ready",
+    Code.RETIRING_WAITS: "revision {revision} is kept: of what is live {ready} of the {needed} replicas "
+    "that it needs are ready",
+    Code.LOSS_NOT_COVERED: "would not survive the loss of one {loss}: {ready} of {wanted} replicas are ready",
+    Code.LOSS_UNKNOWN: "whether a loss would be survived is not known ({why})",
 }
 
 

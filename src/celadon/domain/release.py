@@ -57,7 +57,8 @@ class Release:
     seconds of the freeze under way. waved: a person promoted it, so that it ends promoted once the route is in force.
     stays_frozen: the freeze waits for a person. suspected: money on harm when the last freeze began, with what green
     still owed callers then, and forgiven: when it ended; suspicion counts anew from there. bad_answers: green's errors
-    to callers in the stages before this one; in all when it ended.
+    to callers in the stages before this one; in all when it ended. kept: green's share, out of 10,000, until blue can
+    take it back; None before the release turned to blue.
     findings: what each metric said when it ended.
     passed_gates: stages whose gate a person has opened. Outcome and cause are set when rolling back begins
     (what it will end as) or when it ends.
@@ -91,6 +92,7 @@ class Release:
     suspected: float = 0.0
     forgiven: float = 0.0
     bad_answers: int = 0
+    kept: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

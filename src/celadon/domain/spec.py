@@ -92,10 +92,14 @@ class RetryWhen(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """What may be repeated and how often. `beforeSent`: only when no byte reached the replica."""
+    """What may be repeated and how often. `beforeSent`: only when no byte reached the replica.
+
+    per_try_s: a try whose answer has not begun for so long is given up and asked again elsewhere; None: none is.
+    """
 
     when: RetryWhen
     attempts: int = 2
+    per_try_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,7 +260,7 @@ class Redundancy:
     zones: tuple[str, ...] = ()
     survives: Survives = Survives.NOTHING
     standby: int = 0
-    hang_s: float = 3.0
+    hang_s: float = 5.0
 
     def spare(self, replicas: int) -> int:
         """How many of so many replicas may be lost while the rest still carries every request."""
@@ -267,6 +271,10 @@ class Redundancy:
                 return min(1, replicas - 1)
             case Survives.ZONE:
                 return -(-replicas // max(1, len(self.zones))) if len(self.zones) > 1 else 0
+
+
+NO_REDUNDANCY = Redundancy()
+"""Nothing may be lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,3 +313,9 @@ class Settings:
     release: ReleasePolicy
     golden: str | None
     redundancy: Redundancy = Redundancy()
+
+    @property
+    def needed(self) -> int:
+        """How many ready replicas carry every request: all but those that may be lost, and never none."""
+        wanted = self.replicas.wanted
+        return max(1, wanted - self.redundancy.spare(wanted))

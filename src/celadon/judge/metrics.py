@@ -5,7 +5,7 @@ All of it follows from the plan, so that it is fixed before the first answer is 
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 from celadon.domain.compare import Compare, LatencyMargin, Margin, Units
 from celadon.domain.durations import GROWTH
@@ -43,12 +43,21 @@ class Setup:
     """Metrics that go by labels."""
 
 
-@lru_cache(maxsize=256)
+_KEPT: WeakKeyDictionary[Plan, Setup] = WeakKeyDictionary()
+"""A setup is made once, and lasts for as long as the plan that it was made for."""
+
+
 def setup(plan: Plan) -> Setup | None:
     """How a plan's release is judged; None where nothing is compared."""
     if plan.compare is None:
         return None
-    compare = plan.compare
+    found = _KEPT.get(plan)
+    if found is None:
+        found = _KEPT[plan] = _setup(plan, plan.compare)
+    return found
+
+
+def _setup(plan: Plan, compare: Compare) -> Setup:
     copies = compare.freeze_mirror > 0 or any(stage.mirror > 0 for stage in plan.stages)
     guards = [stage.guard for stage in plan.stages if stage.guard is not None]
     metrics = _metrics(compare, copies=copies, control=plan.control)

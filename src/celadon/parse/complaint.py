@@ -36,6 +36,7 @@ BOUNDS = {
 
 PATTERNS = {
     "name": "lower-case letters, digits and dashes, at most 40, a letter first and no dash last",
+    "zones": "a zone is named like a service: lower-case letters, digits and dashes, at most 40, a letter first",
     "namespace": "lower-case letters, digits and dashes, at most 40, a letter first and no dash last",
     "prefix": "a prefix begins with / and has no blank, ? or #",
     "ready": "a path begins with / and has no blank",

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from celadon.domain.spec import CommandSource, ModelSource, RetryWhen
+from celadon.domain.spec import CommandSource, ModelSource, RetryWhen, Survives
 
 DAY_S = 86_400
 
@@ -16,6 +16,8 @@ HOST = "127.0.0.1"
 HOSTNAMES = ("*",)
 PREFIX = "/"
 RETRY_ATTEMPTS = 2
+STANDBY = 0
+HANG_S = 5.0
 DRAIN_S = 30.0
 GATE = False
 START_S = 120.0
@@ -65,6 +67,13 @@ def preview_port(port: int) -> int:
     """The preview port of a service that names none: 10,000 above its port, or below where that is no port."""
     above = port + PREVIEW_PORT_OFFSET
     return above if above <= PORT_MAX else port - PREVIEW_PORT_OFFSET
+
+
+def survives(replicas: int, zones: int) -> Survives:
+    """What spread and number allow: whoever asks for two replicas or two zones wants to lose one."""
+    if replicas < 2:
+        return Survives.NOTHING
+    return Survives.ZONE if zones > 1 else Survives.REPLICA
 
 
 def freeze_mirror_percent(source: ModelSource | CommandSource) -> float:

@@ -23,6 +23,7 @@ def explain(spec: ServiceSpec) -> list[Explained]:
         ("metadata/name", spec.service.name, False),
         _one("metadata/namespace", spec.service.namespace, defaults.NAMESPACE),
         *_runtime(spec),
+        *_redundancy(spec),
         *_route(spec),
         _one("spec/drainSeconds", spec.drain_s, defaults.DRAIN_S),
         *explain_release(spec),
@@ -52,6 +53,15 @@ def _runtime(spec: ServiceSpec) -> Iterator[Explained]:
     yield _one("spec/replicas", _count(spec.replicas), defaults.REPLICAS)
 
 
+def _redundancy(spec: ServiceSpec) -> Iterator[Explained]:
+    given = spec.redundancy
+    usual = defaults.survives(spec.replicas.wanted, len(given.zones))
+    yield _one("spec/redundancy/zones", list(given.zones), [])
+    yield _one("spec/redundancy/survives", given.survives.value, usual.value)
+    yield _one("spec/redundancy/standby", given.standby, defaults.STANDBY)
+    yield _one("spec/redundancy/hangSeconds", given.hang_s, defaults.HANG_S)
+
+
 def _memory(size: int | None) -> str | None:
     if size is None:
         return None
@@ -79,3 +89,4 @@ def _route(spec: ServiceSpec) -> Iterator[Explained]:
     yield _one("spec/route/timeoutSeconds", route.timeout_s, None)
     yield _one("spec/route/retry/when", route.retry.when.value, defaults.retry_when(spec.source).value)
     yield _one("spec/route/retry/attempts", route.retry.attempts, defaults.RETRY_ATTEMPTS)
+    yield _one("spec/route/retry/perTrySeconds", route.retry.per_try_s, None)

@@ -54,6 +54,7 @@ def settings_of(spec: ServiceSpec, golden: Digest | None) -> Settings:
         drain_s=spec.drain_s,
         release=spec.release,
         golden=golden,
+        redundancy=spec.redundancy,
     )
 
 
@@ -75,6 +76,7 @@ def spec_of(service: ServiceKey, revision: Revision, settings: Settings) -> Serv
         ready=revision.ready,
         resources=revision.resources,
         replicas=settings.replicas,
+        redundancy=settings.redundancy,
         route=settings.route,
         drain_s=settings.drain_s,
         release=settings.release,

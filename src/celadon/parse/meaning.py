@@ -105,6 +105,38 @@ def _retry(spec: dict[str, Any]) -> Iterator[Complaint]:
         )
 
 
+def _per_try(spec: dict[str, Any]) -> Iterator[Complaint]:
+    path = ("route", "retry", "perTrySeconds")
+    try_s, whole_s = number(spec, *path), number(spec, "route", "timeoutSeconds")
+    if try_s is None:
+        return
+    usual = "reset" if "model" in spec else "beforeSent"
+    when = get(spec, str, "route", "retry", "when") or usual
+    if when in {"never", "beforeSent"}:
+        found = f"gives a request up that a replica has, and `when: {when}` does not let it be sent again"
+        yield path, found, "`when: reset` where requests may be repeated; else remove it"
+    elif whole_s is not None and try_s >= whole_s:
+        found = f"{try_s:g} s for one try are no less than timeoutSeconds, the {whole_s:g} s for all of them"
+        yield path, found, "make it so short that another try fits, or remove it"
+
+
+def _redundancy(spec: dict[str, Any]) -> Iterator[Complaint]:
+    given = get(spec, dict, "redundancy")
+    if given is None:
+        return
+    replicas = get(spec, int, "replicas") or (defaults.REPLICAS if "replicas" not in spec else None)
+    zones, survives = len(get(given, list, "zones") or ()), get(given, str, "survives")
+    if survives == "zone" and zones < 2:
+        found = "needs two zones or more, so that another one carries on"
+        yield ("redundancy", "survives"), found, "zones: [a, b]"
+    if survives in {"replica", "zone"} and replicas is not None and replicas < 2:
+        found = "needs two replicas or more, so that another one carries on"
+        yield ("redundancy", "survives"), found, "replicas: 2"
+    if replicas is not None and zones > replicas:
+        found = f"are {zones}, and of {replicas} replicas the last of them would get none"
+        yield ("redundancy", "zones"), found, f"replicas: {zones}, or fewer zones"
+
+
 CHECKS: tuple[Callable[[dict[str, Any]], Iterator[Complaint]], ...] = (
     _runtime,
     _command,
@@ -112,6 +144,8 @@ CHECKS: tuple[Callable[[dict[str, Any]], Iterator[Complaint]], ...] = (
     _environment,
     _watch,
     _retry,
+    _per_try,
+    _redundancy,
     release_meaning.complaints,
 )
 

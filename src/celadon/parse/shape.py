@@ -83,6 +83,8 @@ class Retry(Shape):
     """`never`, `beforeSent` (no byte had reached the replica) or `reset` (also when the connection broke)."""
     attempts: Annotated[int, Field(ge=1, le=10)] = defaults.RETRY_ATTEMPTS
     """How many times at most one request is sent again."""
+    per_try_seconds: Annotated[float, Field(ge=0.001, le=defaults.DAY_S)] | None = None
+    """How long a try is waited for whose answer has not begun, seconds; then it is sent elsewhere."""
 
 
 class Route(Shape):
@@ -104,6 +106,29 @@ class Route(Shape):
     """Longest a request may take, seconds."""
     retry: Retry = Retry()
     """Which failed requests the proxy repeats on another replica."""
+
+
+class Redundancy(Shape):
+    """What may be lost while the service goes on."""
+
+    zones: Annotated[list[Name], Field(max_length=100, json_schema_extra={"uniqueItems": True})] = Field(
+        default=[]
+    )
+    """Names of the zones over which replicas are dealt in turn."""
+    survives: Literal["nothing", "replica", "zone"] | None = None
+    """What may be lost at once while the rest carries every request."""
+    standby: Annotated[int, Field(ge=0, le=1000)] = defaults.STANDBY
+    """Replicas of a second set, which gets only what the first can not carry."""
+    hang_seconds: Annotated[float, Field(ge=0.2, le=600)] = defaults.HANG_S
+    """How long a replica may answer nobody before it gets no more requests, seconds."""
+
+    @field_validator("zones")
+    @classmethod
+    def _once(cls, value: list[str]) -> list[str]:
+        twice = sorted({name for name in value if value.count(name) > 1})
+        if twice:
+            raise ValueError(f"names a zone twice: {', '.join(twice)}")
+        return value
 
 
 class Spec(Shape):
@@ -144,6 +169,8 @@ class Spec(Shape):
     """Limits of one replica."""
     replicas: Annotated[int, Field(ge=1, le=1000)] = defaults.REPLICAS
     """How many replicas run."""
+    redundancy: Redundancy = Redundancy()
+    """What may be lost while the service goes on."""
     route: Route
     """Where clients reach the service."""
     drain_seconds: SecondsOrNone = defaults.DRAIN_S

@@ -12,6 +12,7 @@ from celadon.domain.spec import (
     CommandSource,
     Exactly,
     ModelSource,
+    Redundancy,
     Resources,
     Retry,
     RetryWhen,
@@ -20,6 +21,7 @@ from celadon.domain.spec import (
     SecretFile,
     ServiceSpec,
     Serving,
+    Survives,
 )
 from celadon.parse import claims, defaults, meaning, shape, text
 from celadon.parse.complaint import Complaint, complaint
@@ -134,6 +136,7 @@ def to_domain(document: shape.Document) -> ServiceSpec:
         ready=spec.ready or defaults.READY_OF_MODEL,
         resources=_resources(spec.resources),
         replicas=Exactly(replicas=spec.replicas),
+        redundancy=_redundancy(spec),
         route=_route(spec.route, source),
         drain_s=spec.drain_seconds,
         release=policy(spec.release, source),
@@ -159,6 +162,17 @@ def _resources(given: shape.Resources) -> Resources:
     return Resources(cpus=given.cpus, memory_bytes=memory)
 
 
+def _redundancy(spec: shape.Spec) -> Redundancy:
+    given = spec.redundancy
+    usual = defaults.survives(spec.replicas, len(given.zones))
+    return Redundancy(
+        zones=tuple(given.zones),
+        survives=usual if given.survives is None else Survives(given.survives),
+        standby=given.standby,
+        hang_s=given.hang_seconds,
+    )
+
+
 def _route(given: shape.Route, source: ModelSource | CommandSource) -> RouteSpec:
     when = defaults.retry_when(source) if given.retry.when is None else RetryWhen(given.retry.when)
     return RouteSpec(
@@ -168,5 +182,5 @@ def _route(given: shape.Route, source: ModelSource | CommandSource) -> RouteSpec
         prefix=given.prefix,
         preview_port=given.preview_port or defaults.preview_port(given.port),
         timeout_s=given.timeout_seconds,
-        retry=Retry(when=when, attempts=given.retry.attempts),
+        retry=Retry(when=when, attempts=given.retry.attempts, per_try_s=given.retry.per_try_seconds),
     )

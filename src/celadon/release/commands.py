@@ -4,7 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from celadon.domain.command import Abort, Asked, Command, Deploy, Pause, Promote, Remove, Resume, Rollback
+from celadon.domain.command import (
+    Abort,
+    Asked,
+    Command,
+    Deploy,
+    EndDrill,
+    MarkDrill,
+    Pause,
+    Promote,
+    Remove,
+    Resume,
+    Rollback,
+    RunDrill,
+)
 from celadon.domain.memory import Memory
 from celadon.domain.names import RevisionId
 from celadon.domain.plan import Plan
@@ -41,11 +54,11 @@ class Answered:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """What a person's command is answered with. against: what speaks against green right now; then it is not
-    promoted. unseen: why it is not known whether green is ready; then it is given no more requests. suspicion: money on harm, which a person who promotes all the same forgives. wall: Unix seconds.
+    promoted. short: why green is not known to have enough ready replicas; then it is given no more requests. suspicion: money on harm, which a person who promotes all the same forgives. wall: Unix seconds.
     """
 
     against: Reason | None
-    unseen: Reason | None
+    short: Reason | None
     suspicion: float
     wall: float
 
@@ -69,6 +82,8 @@ def _one(memory: Memory, asked: Asked, known: Standing) -> Answered | None:
             return _take_slot(memory, asked, command, wall)
         case Remove():
             return _remove(memory, asked, wall)
+        case RunDrill() | EndDrill() | MarkDrill():
+            return None  # Drills are decided in `resilience`.
         case Promote() | Abort() | Pause() | Resume():
             release = memory.release
             if release is None or release.id != command.release or release.phase is Phase.ROLLING_BACK:
@@ -77,7 +92,7 @@ def _one(memory: Memory, asked: Asked, known: Standing) -> Answered | None:
                     because=because(Code.COMMAND_TOO_LATE, release=command.release),
                     handled=(asked.seq,),
                 )
-            hindrance = known.against or (known.unseen if _moves_traffic(release) else None)
+            hindrance = known.against or (known.short if _moves_traffic(release) else None)
             if hindrance is not None and isinstance(command, Promote):
                 why = because(Code.NOT_PROMOTED, why=text(hindrance))
                 return Answered(memory=memory, because=why, handled=(asked.seq,))

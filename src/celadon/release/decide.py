@@ -12,12 +12,13 @@ from celadon.domain.goal import Route
 from celadon.domain.headroom import Headroom
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because
-from celadon.domain.release import Phase, Release, Taken
+from celadon.domain.release import Phase, Predecessor, Release, Taken
 from celadon.domain.verdict import Finding, Judged, Worth
 from celadon.release import freeze, prepare, watch
 from celadon.release.commands import Standing, answer
 from celadon.release.end import without_proofs
 from celadon.release.probation import judged_late
+from celadon.release.returning import turned_now
 from celadon.release.split import routes
 from celadon.release.stage import in_force
 from celadon.release.step import MONEY_MAX, Seen, Step
@@ -106,7 +107,10 @@ def _asked(memory: Memory, seen: Seen) -> tuple[Memory, tuple[int, ...], list[Ta
     release = memory.release
     against = freeze.against(release, seen) if release is not None and release.blue is not None else None
     known = Standing(
-        against=against, unseen=freeze.unseen(seen), suspicion=seen.suspicion, wall=seen.now.wall
+        against=against,
+        short=prepare.short(release, seen) if release else None,
+        suspicion=seen.suspicion,
+        wall=seen.now.wall,
     )
     answered = answer(memory, known)
     if answered is None:
@@ -118,6 +122,7 @@ def _steps(memory: Memory, seen: Seen) -> tuple[Memory, list[Taken], Reason]:
     """Every step that the facts permit, and what is waited for after the last one."""
     taken: list[Taken] = []
     for _ in range(STEPS_MAX):
+        memory = turned_now(memory, seen)
         step = _advance(memory, seen)
         if step is None or step.memory == memory:
             return memory, taken, step.because if step else because(Code.STEADY)
@@ -206,8 +211,23 @@ def _retire(memory: Memory, seen: Seen) -> Step | None:
     held = memory.predecessor
     if held is None or seen.now.wall < held.since + held.hold_s:
         return None
+    waits = _retiring_waits(memory, held, seen)
+    if waits is not None:
+        return Step(memory=memory, because=waits)
     why = because(Code.PREDECESSOR_RETIRED, revision=held.revision, seconds=seen.now.wall - held.since)
     return Step(memory=without_proofs(replace(memory, predecessor=None)), because=why)
+
+
+def _retiring_waits(memory: Memory, held: Predecessor, seen: Seen) -> Reason | None:
+    """What is live must carry everything before what was live before it is taken away."""
+    assert memory.live is not None
+    assert memory.settings is not None
+    if seen.headroom.unknown:
+        return because(Code.GREEN_UNKNOWN, why=seen.headroom.unknown)
+    room = seen.headroom.room(memory.live, memory.settings)
+    if room.whole:
+        return None
+    return because(Code.RETIRING_WAITS, revision=held.revision, ready=room.ready, needed=room.needed)
 
 
 def _removed(memory: Memory, seen: Seen) -> Step | None:

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from celadon.domain.compare import Compare
 from celadon.domain.draw import StickyCookie
-from celadon.domain.facts import Unknown
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Cause, Phase, Release
@@ -12,7 +11,8 @@ from celadon.domain.spec import OnDeadline
 from celadon.domain.verdict import Harm, Suspected
 from celadon.release.phases import enter
 from celadon.release.prepare import back, forward
-from celadon.release.split import can_return, freeze_mirror, routes
+from celadon.release.returning import room_of_blue, takes_all
+from celadon.release.split import freeze_mirror, routes
 from celadon.release.stage import counts_anew, green_share, in_force
 from celadon.release.step import Seen, Step
 
@@ -34,9 +34,17 @@ def turned(memory: Memory, release: Release, seen: Seen) -> Step | None:
     doubt = _doubt(release, seen)
     if doubt is None or release.blue is None or green_share(release) == 0:
         return None
-    if not can_return(memory, seen.facts):
-        return Step(memory=memory, because=because(Code.FROZE_TOO_LATE, why=text(doubt)))
+    if not takes_all(memory, release, seen):
+        return Step(memory=memory, because=_freeze_waits(memory, release, doubt, seen))
     return _freeze(memory, release, doubt, seen)
+
+
+def _freeze_waits(memory: Memory, release: Release, doubt: Reason, seen: Seen) -> Reason:
+    """A suspicion may be wrong, so it is not worth a blue that breaks under what it can not carry."""
+    room = room_of_blue(memory, release, seen)
+    if room.ready == 0:
+        return because(Code.FROZE_TOO_LATE, why=text(doubt))
+    return because(Code.FREEZE_WAITS, ready=room.ready, needed=room.needed, why=text(doubt))
 
 
 def against(release: Release, seen: Seen) -> Reason | None:
@@ -48,15 +56,6 @@ def against(release: Release, seen: Seen) -> Reason | None:
     if seen.replicas_fresh and seen.facts.ready(release.green) == 0:
         return because(Code.GREEN_LOST, wanted=release.settings.replicas.wanted)
     return None
-
-
-def unseen(seen: Seen) -> Reason | None:
-    """Why nobody can say whether green may be given more requests now."""
-    if seen.replicas_fresh:
-        return None
-    replicas = seen.facts.replicas
-    why = replicas.why if isinstance(replicas, Unknown) else "nothing was seen of it lately"
-    return because(Code.GREEN_UNKNOWN, why=why)
 
 
 def frozen(memory: Memory, release: Release, seen: Seen) -> Step:

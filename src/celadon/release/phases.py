@@ -32,4 +32,4 @@ def waits_for_a_person(release: Release) -> bool:
 def enter(release: Release, phase: Phase, why: Reason, wall: float) -> Release:
     """The release in its next phase. A move that the table does not know is our bug."""
     assert phase in NEXT[release.phase], f"{release.id}: {release.phase} does not lead to {phase}"
-    return replace(release, phase=phase, because=why, entered_at=wall)
+    return replace(release, phase=phase, because=why, entered_at=wall, kept=None)

@@ -21,7 +21,7 @@ MODEL_IS_WRONG = 2
 
 
 def preparing(memory: Memory, release: Release, seen: Seen) -> Step:
-    """Fetch, verify, start, warm up."""
+    """Fetch, verify, start, warm up. On a way back as many replicas are enough as carry everything."""
     revision = memory.revisions[release.green]
     sources = [seen.facts.sources.get(tree) for tree in revision.trees]
     for source in sources:
@@ -29,7 +29,7 @@ def preparing(memory: Memory, release: Release, seen: Seen) -> Step:
             why = because(Code.SOURCE_BROKEN, why=source.why)
             return back(memory, release, why, Cause.VERDICT, seen)
     wanted, ready = _wanted(release), seen.facts.ready(release.green)
-    stands = ready >= wanted
+    stands = ready >= (release.settings.needed if release.way_back else wanted)
     if not all(source is not None and _verified(source, release, stands=stands) for source in sources):
         failed = next((s for s in sources if s is not None and s.state is SourceState.FAILED), None)
         if _late(release, release.plan.prepare_s, seen):
@@ -42,6 +42,8 @@ def preparing(memory: Memory, release: Release, seen: Seen) -> Step:
         return back(memory, release, why, cause, seen)
     if stands and seen.replicas_fresh:
         why = because(Code.GREEN_READY, wanted=wanted)
+        if ready < wanted:
+            why = because(Code.STARTING, ready=ready, wanted=wanted)
         return Step(memory=_to(memory, release, Phase.PROVING, why, seen), because=why)
     if _late(release, release.plan.prepare_s, seen):
         cause = Cause.VERDICT if seen.replicas_fresh else Cause.WORLD
@@ -96,8 +98,8 @@ def forward(memory: Memory, release: Release, seen: Seen, *, dwelt_s: float = 0.
         return Step(memory=_to(memory, release, Phase.WAITING, why, seen), because=why)
     if release.paused:
         return _wait(memory, because(Code.PAUSED))
-    if not seen.replicas_fresh or seen.facts.ready(release.green) == 0:
-        return _wait_for_green(memory, release, seen)
+    if short(release, seen) is not None:
+        return wait_for_green(memory, release, seen)
     why = because(Code.TRAFFIC_MOVES, percent=stage.share / 100)
     if stage.share == 0:
         why = because(Code.COPIES_BEGIN, percent=stage.mirror / 100)
@@ -106,20 +108,31 @@ def forward(memory: Memory, release: Release, seen: Seen, *, dwelt_s: float = 0.
     return Step(memory=_to(replace(memory, evidence=evidence), moved, Phase.MOVING, why, seen), because=why)
 
 
-def _wait_for_green(memory: Memory, release: Release, seen: Seen) -> Step:
-    """Green was ready and is not now: it may come back, but not for longer than its start may take."""
+def short(release: Release, seen: Seen) -> Reason | None:
+    """Why green may not be given more requests now: nobody can say, or too few of its replicas are ready."""
+    if seen.replicas_fresh:
+        needed, ready = release.settings.needed, seen.facts.ready(release.green)
+        return None if ready >= needed else because(Code.GREEN_SHORT, ready=ready, needed=needed)
+    replicas = seen.facts.replicas
+    why = replicas.why if isinstance(replicas, Unknown) else "nothing was seen of it lately"
+    return because(Code.GREEN_UNKNOWN, why=why)
+
+
+def wait_for_green(memory: Memory, release: Release, seen: Seen) -> Step:
+    """Green was ready and is not now, or not enough of it: it may come back, but not for longer than its start may take."""
     replicas = seen.facts.of(release.green)
     hopeless = next((r for r in replicas if _hopeless(r, memory, release)), None)
     if hopeless is not None:
         why, cause = _start_failed(hopeless)
         return back(memory, release, why, cause, seen)
     since = max((replica.since for replica in replicas), default=release.entered_at)
+    ready, wanted = seen.facts.ready(release.green), _wanted(release)
     if seen.replicas_fresh and seen.now.wall > max(since, release.entered_at) + release.plan.prepare_s:
-        why = because(Code.GREEN_LOST, wanted=_wanted(release))
+        why = because(Code.GREEN_LOST, wanted=wanted)
+        if ready:
+            why = _never_ready(release, ready, wanted, seen)
         return back(memory, release, why, Cause.VERDICT, seen)
-    return _wait(
-        memory, because(Code.STARTING, ready=seen.facts.ready(release.green), wanted=_wanted(release))
-    )
+    return _wait(memory, because(Code.STARTING, ready=ready, wanted=wanted))
 
 
 def _verified(source: SourceFact, release: Release, *, stands: bool) -> bool:

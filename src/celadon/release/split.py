@@ -18,32 +18,26 @@ NOISE_OF_MIRROR = 10
 def routes(memory: Memory, facts: Facts) -> tuple[Route, ...]:
     """The routes that the position asks for; none when nothing of the service may be reached.
 
-    Requests leave green for good, or for as long as a person is waited for, only for a blue that is ready: that
-    somebody serves comes first. A freeze begins only then, and asks no more while it lasts.
+    On the way back green keeps what blue can not take yet, which the release remembers: that somebody serves comes
+    first.
     """
     release = memory.release
     if memory.removing:
         return ()
     if release is None:
         return () if memory.live is None else _to(memory.live)
-    back = release.moved and (release.phase is Phase.ROLLING_BACK or blue_holds(release))
-    if back and not can_return(memory, facts):
-        return memory.goal.routes if memory.goal else ()
     if release.blue is None:
         return _to(release.green) if green_share(release) else ()
     stage = in_force(release)
-    if stage is None or release.phase is Phase.ROLLING_BACK:
+    if stage is None or (release.phase is Phase.ROLLING_BACK and not release.kept):
         return _to(release.blue)
     return _staged(memory, release, release.blue, stage, facts)
 
 
-def can_return(memory: Memory, facts: Facts) -> bool:
-    """Whether blue can take requests now, or green can not either. What is not known can not."""
-    release = memory.release
-    assert release is not None
-    if release.blue is None or isinstance(facts.replicas, Unknown):
-        return False
-    return facts.ready(release.blue) > 0 or facts.ready(release.green) == 0
+def routed_share(memory: Memory, green: RevisionId) -> int:
+    """Green's share out of 10,000 by the recorded goal, of those requests that it has most of."""
+    routed = memory.goal.routes if memory.goal else ()
+    return max((sum(p.share for p in route.split if p.revision == green) for route in routed), default=0)
 
 
 def _staged(
@@ -51,13 +45,13 @@ def _staged(
 ) -> tuple[Route, ...]:
     """Those who are drawn, and, where not everybody is, the others on blue."""
     plan, stage = release.plan, release.plan.stages[number]
-    frozen = release.phase is Phase.FROZEN or blue_holds(release)
-    share = 0 if frozen else stage.share
-    control = share if _control_serves(memory, release, blue, share, facts) else 0
+    share, back = green_share(release), release.phase is Phase.ROLLING_BACK
+    frozen = release.phase is Phase.FROZEN or (blue_holds(release) and share == 0)
+    control = stage.share if share and _control_serves(memory, release, blue, stage.share, facts) else 0
     drawn = Route(
         match=EVERY if stage.share == FULL and plan.ends is Ends.PROMOTED else plan.match,
         split=_split(blue, release.green, share, control),
-        mirrors=_mirrors(release, blue, stage, frozen=frozen),
+        mirrors=() if back else _mirrors(release, blue, stage, frozen=frozen),
         draw=_draw(memory, release, number, frozen=frozen),
     )
     return (drawn,) if drawn.match == EVERY else (drawn, *_to(blue))
@@ -102,6 +96,7 @@ def _draw(memory: Memory, release: Release, number: int, *, frozen: bool) -> Dra
         stage=number,
         shares=tuple(one.share for one in plan.stages[: number + 1]),
         frozen=frozen,
+        returning=release.phase is Phase.ROLLING_BACK,
         group=groups.header if groups else "",
         groups=groups.values if groups else (),
     )

@@ -24,15 +24,20 @@ def in_force(release: Release) -> int | None:
 
 
 def green_share(release: Release) -> int:
-    """Green's share by the plan, out of 10,000. Frozen, before the first stage and on the way back it is 0."""
+    """Green's share out of 10,000: by the plan, and on the way back what blue can not take yet.
+
+    Frozen and before the first stage it is 0.
+    """
     stage = in_force(release)
-    if stage is None or release.phase in {Phase.FROZEN, Phase.ROLLING_BACK} or blue_holds(release):
+    if stage is None or release.phase is Phase.FROZEN:
         return 0
+    if release.phase is Phase.ROLLING_BACK or blue_holds(release):
+        return release.kept or 0
     return release.plan.stages[stage].share
 
 
 def blue_holds(release: Release) -> bool:
-    """Whether blue serves while a release waits for a person that had moved every request."""
+    """Whether blue serves, once it can, while a release waits for a person that had moved every request."""
     return (
         release.phase is Phase.HOLDING
         and release.blue is not None

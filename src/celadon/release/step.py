@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from celadon.domain.facts import Facts, Known, Now, Refused, RouteFacts, Unknown
+from celadon.domain.facts import Facts, Known, Now, Refused, RouteFacts, Unknown, fresh
 from celadon.domain.goal import Route
 from celadon.domain.headroom import Headroom
 from celadon.domain.memory import Memory
@@ -12,9 +12,6 @@ from celadon.domain.verdict import Judged, Verdict
 
 MONEY_MAX = 1e290
 """Money beyond this is not counted: no journal can hold what is infinite."""
-
-FRESH_S = 5.0
-"""Facts older than this move nothing forward."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +48,12 @@ class Seen:
     @property
     def samples_fresh(self) -> bool:
         """Whether the samples are known and recent."""
-        return self._fresh(self.facts.samples)
+        return fresh(self.facts.samples, self.now.wall)
 
     @property
     def replicas_fresh(self) -> bool:
         """Whether the replicas are known and recent."""
-        return self._fresh(self.facts.replicas)
+        return fresh(self.facts.replicas, self.now.wall)
 
     def confirmed(self, routes: tuple[Route, ...]) -> bool:
         """Whether the router itself shows these routes in force."""
@@ -79,6 +76,3 @@ class Seen:
             return None
         wanted = served.value.refused.wanted
         return served.value.refused if (wanted.routes, wanted.preview) == (routes, preview) else None
-
-    def _fresh(self, fact: Known[object] | Unknown) -> bool:
-        return isinstance(fact, Known) and self.now.wall - fact.taken_at <= FRESH_S

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from celadon.domain.facts import Unknown
 from celadon.domain.memory import Memory
 from celadon.domain.plan import Stage
 from celadon.domain.reason import Code, Reason, because, text
@@ -13,8 +12,9 @@ from celadon.judge.metrics import DIFFER
 from celadon.release.end import end, turn_back
 from celadon.release.freeze import turned
 from celadon.release.phases import enter
-from celadon.release.prepare import back, forward
-from celadon.release.split import can_return, routes
+from celadon.release.prepare import back, forward, short, wait_for_green
+from celadon.release.returning import green_lost, next_step, room_of_blue, waits_for_blue
+from celadon.release.split import routes
 from celadon.release.stage import blue_holds, counts_anew
 from celadon.release.step import Seen, Step
 
@@ -59,7 +59,7 @@ def watching(memory: Memory, release: Release, seen: Seen) -> Step:
     if release.paused:
         return Step(memory=memory, because=because(Code.PAUSED))
     if blue_holds(release):
-        return Step(memory=memory, because=release.because)
+        return _held(memory, release, seen)
     verdict = seen.verdict
     in_force = seen.confirmed(routes(memory, seen.facts))
     if isinstance(verdict, Fine) and seen.samples_fresh and in_force:
@@ -79,11 +79,24 @@ def rolling_back(memory: Memory, release: Release, seen: Seen) -> Step:
     why = because(Code.BACK_ON_BLUE, why=text(release.because))
     if not release.moved or release.blue is None:
         return _end(memory, release, release.because, seen)
-    if not can_return(memory, seen.facts):
-        return Step(memory=memory, because=_blue_can_not(seen))
+    step = next_step(memory, release, seen)
+    if step is not None:
+        return step
+    if release.kept or not _blue_serves(memory, release, seen):
+        return Step(memory=memory, because=waits_for_blue(memory, release, seen))
     if seen.confirmed(routes(memory, seen.facts)):
         return _end(memory, release, why, seen)
     return Step(memory=memory, because=because(Code.ROUTE_PENDING))
+
+
+def _held(memory: Memory, release: Release, seen: Seen) -> Step:
+    """Blue serves while a person is waited for, from when it can take everything: nothing hurries here."""
+    step = next_step(memory, release, seen)
+    if step is not None or not release.kept:
+        return step or Step(memory=memory, because=release.because)
+    room = room_of_blue(memory, release, seen)
+    why = because(Code.HOLD_WAITS, ready=room.ready, needed=room.needed, why=text(release.because))
+    return Step(memory=memory, because=why)
 
 
 def _arrived(memory: Memory, release: Release, seen: Seen) -> Step:
@@ -149,6 +162,8 @@ def _onward(memory: Memory, release: Release, why: Reason, seen: Seen) -> Step:
             memory, release, Outcome.REPORTED, why, wall=seen.now.wall, cause=release.cause
         )
         return Step(memory=after, because=why)
+    if release.blue is not None and not release.way_back and short(release, seen) is not None:
+        return wait_for_green(memory, release, seen)
     after, why = end(memory, release, Outcome.PROMOTED, why, wall=seen.now.wall, cause=release.cause)
     return Step(memory=after, because=why)
 
@@ -172,8 +187,6 @@ def _end(memory: Memory, release: Release, why: Reason, seen: Seen) -> Step:
     return Step(memory=after, because=why)
 
 
-def _blue_can_not(seen: Seen) -> Reason:
-    replicas = seen.facts.replicas
-    if isinstance(replicas, Unknown):
-        return because(Code.BLUE_UNKNOWN, why=replicas.why)
-    return because(Code.BLUE_NOT_READY, ready=seen.headroom.ready, wanted=seen.headroom.needed)
+def _blue_serves(memory: Memory, release: Release, seen: Seen) -> bool:
+    """Whether green may go: blue has all requests and somebody to answer them, or green has nobody either."""
+    return room_of_blue(memory, release, seen).ready > 0 or green_lost(release, seen)

@@ -5,7 +5,7 @@ from celadon.domain.memory import Memory
 from celadon.domain.names import Digest, RevisionId
 from celadon.domain.plan import FULL
 from celadon.domain.release import Phase, Release
-from celadon.domain.spec import Settings
+from celadon.domain.spec import Exactly, Settings
 
 UNSTAMPED = Stamp(epoch=0, seq=0)
 """The journal stamps a goal when it records it."""
@@ -14,7 +14,8 @@ UNSTAMPED = Stamp(epoch=0, seq=0)
 def place(memory: Memory, routes: tuple[Route, ...]) -> Goal:
     """The goal that follows from a position: as long as nothing changes it is the same goal.
 
-    Blue, green and a held predecessor keep their full replica sets, so that every way back is open at once.
+    Blue, green and a held predecessor keep their full replica sets, standbys and all, so that every way back is open
+    at once and is as safe as where it leads from.
     """
     settings = _settings(memory)
     if settings is None or memory.removing:
@@ -30,6 +31,7 @@ def place(memory: Memory, routes: tuple[Route, ...]) -> Goal:
         golden=_golden(memory),
         fetch=tuple(dict.fromkeys(tree for one in sets for tree in memory.revisions[one.revision].trees)),
         drain_s=settings.drain_s,
+        leases=(memory.drill.lease,) if memory.drill and memory.drill.lease else (),
     )
 
 
@@ -41,16 +43,24 @@ def _settings(memory: Memory) -> Settings | None:
 
 
 def _sets(memory: Memory, settings: Settings) -> list[ReplicaSet]:
-    sets: dict[RevisionId, ReplicaSet] = {}
+    by: dict[RevisionId, Settings] = {}
     if memory.live is not None:
-        sets[memory.live] = ReplicaSet(revision=memory.live, count=settings.replicas)
+        by[memory.live] = settings
     if memory.release is not None:
-        green = memory.release.green
-        sets[green] = ReplicaSet(revision=green, count=memory.release.settings.replicas)
-    if memory.predecessor is not None and memory.predecessor.revision not in sets:
-        revision = memory.predecessor.revision
-        sets[revision] = ReplicaSet(revision=revision, count=settings.replicas)
-    return [*sets.values(), *_control(memory.release)]
+        by[memory.release.green] = memory.release.settings
+    if memory.predecessor is not None:
+        by.setdefault(memory.predecessor.revision, settings)
+    main = [_set(revision, Arm.MAIN, under) for revision, under in by.items()]
+    standby = [
+        _set(revision, Arm.STANDBY, under) for revision, under in by.items() if under.redundancy.standby
+    ]
+    return [*main, *standby, *_control(memory.release)]
+
+
+def _set(revision: RevisionId, arm: Arm, under: Settings) -> ReplicaSet:
+    """One arm of a revision, dealt over the zones of the settings that it runs under."""
+    count = Exactly(replicas=under.redundancy.standby) if arm is Arm.STANDBY else under.replicas
+    return ReplicaSet(revision=revision, arm=arm, count=count, redundancy=under.redundancy)
 
 
 def _control(release: Release | None) -> tuple[ReplicaSet, ...]:
@@ -58,9 +68,10 @@ def _control(release: Release | None) -> tuple[ReplicaSet, ...]:
     if release is None or release.blue is None or not release.plan.control:
         return ()
     stage = release.plan.stages[release.stage]
-    if release.phase is Phase.ROLLING_BACK or (stage.share == FULL and release.phase is not Phase.WAITING):
+    gone_back = release.phase is Phase.ROLLING_BACK and not release.kept
+    if gone_back or (stage.share == FULL and release.phase is not Phase.WAITING):
         return ()
-    return (ReplicaSet(revision=release.blue, arm=Arm.CONTROL, count=release.settings.replicas),)
+    return (_set(release.blue, Arm.CONTROL, release.settings),)
 
 
 def _preview(memory: Memory) -> RevisionId | None:

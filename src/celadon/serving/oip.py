@@ -19,6 +19,9 @@ from celadon.serving.model import Feeds, Maps, MapsSpec, OutputSpec, flattened
 from celadon.serving.refusal import RequestRefusedError, shown
 from celadon.serving.tensors import Array, TensorSpec, check_symbols, decode_shaped, jsonable
 
+VERSION: Final = metadata.version("celadon")
+"""Read once: whoever asks for it anew makes the library keep what it saw of every folder that changed since."""
+
 PROTOCOL: Final = "oip"
 PREFIX: Final = "/v2"
 NO_BINARY: Final = (
@@ -67,7 +70,7 @@ def ready(served: Served) -> Answer:
 
 
 def _server() -> Answer:
-    return answer_json({"name": "celadon", "version": metadata.version("celadon"), "extensions": []})
+    return answer_json({"name": "celadon", "version": VERSION, "extensions": []})
 
 
 def _model(served: Served) -> Answer:

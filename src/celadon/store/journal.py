@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from celadon.domain.command import Asked, Command
+from celadon.domain.command import Asked, Command, MarkDrill
 from celadon.domain.memory import Memory
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import LastingFault, TransientFault
@@ -23,6 +23,7 @@ from celadon.domain.release import Taken
 from celadon.store.chain import BrokenChainError, Link, follow, from_bytes, to_bytes
 from celadon.store.codec import encode
 from celadon.store.fold import UnreadableError, fold, next_epoch, tick_body
+from celadon.store.full import FullDisk
 from celadon.store.sqlite import faults, open_file, transaction
 
 SEQ_MAX = 2**63 - 1
@@ -89,10 +90,16 @@ class SqliteJournal:
         self._heads: dict[ServiceKey, _Head] = {}
         self._held: dict[ServiceKey, LastingFault] = {}
         self._batch: _Batch | None = None
+        self._full = FullDisk(self._database)
 
     def close(self) -> None:
         """Let go of the file."""
         self._database.close()
+
+    @property
+    def disk(self) -> FullDisk:
+        """What makes its disk look full, for drills."""
+        return self._full
 
     def services(self) -> tuple[ServiceKey, ...]:
         """Every service that has a record, readable or not."""
@@ -128,6 +135,13 @@ class SqliteJournal:
         finally:
             self._batch = None
         self._write(batch)
+
+    def marked(self, service: ServiceKey, seq: int) -> bool:
+        """Whether a mark of a drill is there: a command from which nothing follows (see `MarkDrill`)."""
+        query = "SELECT record FROM journal WHERE namespace = ? AND service = ? AND seq = ?"
+        with faults(self.path):
+            row = self._database.execute(query, (service.namespace, service.name, seq)).fetchone()
+        return row is not None and f'"{MarkDrill.__name__}"'.encode() in row[0]
 
     def ask(self, service: ServiceKey, command: Command, at: float) -> Asked:
         """Journal a command. It survives any crash from the moment this returns."""
@@ -229,30 +243,24 @@ class SqliteJournal:
         return after
 
     def _write(self, batch: _Batch) -> None:
-        if batch.rows:
-            self._insert(batch.rows)
+        if batch.rows or batch.before:
+            self._insert(batch.rows, batch.before)
             self._heads.update(batch.heads)
-        if batch.before:
-            self._remove(batch.before)
 
-    def _remove(self, before: Sequence[tuple[str, str, int]]) -> None:
-        """What is removed after its checkpoint is durable is missed by nobody, should this be all that happens."""
-        with transaction(self._database, self.path):
-            self._database.executemany(
-                "DELETE FROM journal WHERE namespace = ? AND service = ? AND seq < ?", before
-            )
-        with faults(self.path):
-            self._database.execute("PRAGMA incremental_vacuum").fetchall()
-
-    def _insert(self, rows: Sequence[Row]) -> None:
+    def _insert(self, rows: Sequence[Row], before: Sequence[tuple[str, str, int]] = ()) -> None:
         with transaction(self._database, self.path):
             try:
+                self._full.meet()
                 self._database.executemany("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", rows)
             except sqlite3.IntegrityError as error:
                 # Whose record it was shows at its next append, where its end is looked at first.
                 named = ", ".join(dict.fromkeys(f"{namespace}/{name}" for namespace, name, *_ in rows))
                 what = f"a record of {named} is already there: something else writes {self.path}"
                 raise LastingFault(what, "stop all daemons of this home and start one") from error
+            if before:
+                old = "DELETE FROM journal WHERE namespace = ? AND service = ? AND seq < ?"
+                self._database.executemany(old, before)
+                self._database.execute("PRAGMA incremental_vacuum").fetchall()
 
     def _head(self, service: ServiceKey) -> _Head:
         if self._batch is not None and self._batch.heads and service in self._batch.heads:

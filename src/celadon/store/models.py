@@ -241,10 +241,11 @@ class ModelStore:
         for folder in [*self._trees.iterdir()]:
             digest = Digest(f"sha256:{folder.name}")
             if digest not in kept:
-                self._facts.pop(digest, None)
                 # Renamed first, so that a crash never leaves half a working copy in its place.
                 folder.chmod(0o700)
                 discard(folder.rename(self._drafts / folder.name))
+        # Of what could not be fetched there is no folder.
+        self._facts = {digest: fact for digest, fact in self._facts.items() if digest in kept}
         return tuple(gone)
 
     def _named_by(self, tree: Digest) -> set[Digest]:

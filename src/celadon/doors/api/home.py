@@ -3,9 +3,8 @@
 import os
 from pathlib import Path
 
+from celadon.domain.names import SOCKET
 from celadon.domain.problem import LastingFault
-
-SOCKET = "celadon.sock"
 
 SOCKET_PATH_BYTES_MAX = 107
 """What `sockaddr_un` can hold on Linux, without its closing zero byte."""

@@ -4,6 +4,7 @@ Records are read as the plain values they are stored as, because a long journal 
 what is shown is turned into words of the domain.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,6 +60,7 @@ class Teller:
             "reason": reason,
             "evidence": self._evidence() if changed.get("evidence") else None,
             "handled": list(body.get("handled", ())),
+            "drill": _drill(body.get("set", {})),
         }
         return [*({**whole, "evidence": None, **_step(raw)} for raw in body.get("steps", ())), whole]
 
@@ -70,7 +72,7 @@ class Teller:
                 about = command.get("release")
                 if about is not None:
                     self.asked[record.seq] = about
-                return about, {"code": "asked", "fields": {}, "text": f"asked: {command['type'].lower()}"}
+                return about, {"code": "asked", "fields": {}, "text": f"asked: {_words(command['type'])}"}
             case Kind.LEADER:
                 return moving, explain.reason(because(Code.LEADER_TOOK_OVER, epoch=record.epoch))
             case Kind.TICK:
@@ -82,6 +84,18 @@ class Teller:
         known = decode(Evidence, self.evidence)
         assert isinstance(known, Evidence)
         return [{"revision": one.revision, **shape.counts(one)} for one in known.counts]
+
+
+def _words(name: str) -> str:
+    """`RunDrill` as `run drill`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", name).lower()
+
+
+def _drill(changed: Json) -> int | None:
+    """The drill that a record was about, if it was about one."""
+    if changed.get("drill"):
+        return int(changed["drill"]["number"])
+    return int(changed["drills"][-1]["number"]) if changed.get("drills") else None
 
 
 def _step(raw: Json) -> Json:

@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from celadon.control import accept
+from celadon.control import accept, drilling
+from celadon.domain.command import OF_DRILLS, Asked
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import Fault, Problem, ProblemsError
-from celadon.doors.api import errors, export, feedback, logs, releases, shape, uploads, watch
+from celadon.doors.api import drills, errors, export, feedback, logs, releases, shape, uploads, watch
 from celadon.doors.api.offer import Offer, read_offer
 from celadon.doors.api.session import Session, named
 
@@ -24,6 +25,9 @@ BODY_BYTES_MAX = 4 * 1024 * 1024
 """A body is documents and digests; models come as blobs."""
 
 API = 1
+
+VERSION = importlib.metadata.version("celadon")
+"""Read once: whoever asks for it anew makes the library keep what it saw of every folder that changed since."""
 
 Endpoint = Callable[[Session, Request], Awaitable[Response]]
 
@@ -44,6 +48,11 @@ def application(session: Session) -> Starlette:
         ("GET", "/v1/services/{name}/releases", _history),
         ("GET", "/v1/services/{name}/logs", _logs),
         ("GET", "/v1/services/{name}/export", _export),
+        ("GET", "/v1/drills", _drill_kinds),
+        ("GET", "/v1/services/{name}/drills", _drills),
+        ("POST", "/v1/services/{name}/drills", _run_drill),
+        ("POST", "/v1/services/{name}/drills/end", _end_drill),
+        ("POST", "/v1/services/{name}/drills/mark", _mark_drill),
         ("GET", "/v1/releases/{release:path}", _why),
         ("GET", "/v1/watch", _watch),
         ("POST", "/v1/stop", _stop),
@@ -102,9 +111,10 @@ async def _body(request: Request) -> dict[str, Any]:
 
 
 async def _health(session: Session, _request: Request) -> Response:
-    version = importlib.metadata.version("celadon")
-    about = {"api": API, "version": version, "pid": os.getpid(), "home": str(session.daemon.home)}
-    return JSONResponse({**about, "started_at": session.started_at})
+    about = {"api": API, "version": VERSION, "pid": os.getpid(), "home": str(session.daemon.home)}
+    router = session.daemon.router
+    proxies = {"wanted": router.proxies, "running": router.running()}
+    return JSONResponse({**about, "started_at": session.started_at, "proxies": proxies})
 
 
 async def _has_blob(session: Session, request: Request) -> Response:
@@ -189,6 +199,41 @@ async def _history(session: Session, request: Request) -> Response:
     key = _key(request)
     session.view(key)
     return JSONResponse({"releases": releases.history(session.records(key))})
+
+
+async def _drill_kinds(_session: Session, _request: Request) -> Response:
+    return JSONResponse({"kinds": drills.kinds()})
+
+
+async def _drills(session: Session, request: Request) -> Response:
+    key = _key(request)
+    view = session.view(key)
+    return JSONResponse({"drill": drills.drill(view), "drills": drills.history(view, session.records(key))})
+
+
+async def _run_drill(session: Session, request: Request) -> Response:
+    key = _key(request)
+    memory = session.view(key).memory
+    order = drills.read_order(await _body(request), memory.settings)
+    return _drill_asked(memory.seq, drilling.run_drill(session.engine, key, order))
+
+
+async def _end_drill(session: Session, request: Request) -> Response:
+    key = _key(request)
+    before = session.view(key).memory.seq
+    return _drill_asked(before, drilling.end_drill(session.engine, key))
+
+
+async def _mark_drill(session: Session, request: Request) -> Response:
+    key = _key(request)
+    before = session.view(key).memory.seq
+    return _drill_asked(before, drilling.mark_drill(session.engine, key))
+
+
+def _drill_asked(before: int, asked: Asked) -> Response:
+    command = asked.command
+    assert isinstance(command, OF_DRILLS)
+    return JSONResponse({"drill": command.drill, "seq": before, "asked_seq": asked.seq}, 202)
 
 
 async def _why(session: Session, request: Request) -> Response:

@@ -13,7 +13,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from celadon.control.wire import daemon
-from celadon.doors.api.home import SOCKET, make_home
+from celadon.domain.names import SOCKET
+from celadon.doors.api.home import make_home
 from celadon.doors.api.routes import application
 from celadon.doors.api.session import Session
 
@@ -24,16 +25,19 @@ PEER = struct.Struct("3i")
 """`struct ucred`: pid, uid, gid."""
 
 
-def serve(home: Path) -> None:
-    """Run the daemon in this process until SIGTERM, SIGINT or a stop over the API."""
-    asyncio.run(_serve(home))
+def serve(home: Path, proxies: int | None = None) -> None:
+    """Run the daemon in this process until SIGTERM, SIGINT or a stop over the API.
+
+    proxies: how many Envoys share the ports, None for as many as before.
+    """
+    asyncio.run(_serve(home, proxies))
 
 
-async def _serve(home: Path) -> None:
+async def _serve(home: Path, proxies: int | None) -> None:
     make_home(home)
     place = SocketPlace(home / SOCKET)
     try:
-        async with daemon(home) as assembled:
+        async with daemon(home, proxies) as assembled:
             session = Session(daemon=assembled)
             with place.listen() as listener, _signals(session):
                 server = _Server(_config(session))

@@ -12,12 +12,13 @@ from celadon.control.accept import Change, Difference
 from celadon.control.view import View
 from celadon.domain.facts import Exit, Facts, ReplicaFact, RouteFacts, Unknown
 from celadon.domain.feedback import Heard
-from celadon.domain.goal import Arm, Goal, Route
+from celadon.domain.goal import Arm, Goal, Route, arm_of
 from celadon.domain.memory import Memory
-from celadon.domain.names import CONTROL_FROM, RevisionId
+from celadon.domain.names import RevisionId
 from celadon.domain.release import Release
 from celadon.domain.revision import CommandRuntime, ModelRuntime, Revision
 from celadon.domain.samples import Counts
+from celadon.doors.api import drills
 from celadon.doors.api.explain import (
     findings,
     judged,
@@ -30,6 +31,7 @@ from celadon.doors.api.explain import (
     verdict,
 )
 from celadon.release.stage import in_force
+from celadon.resilience.headroom import survives
 
 Json = dict[str, Any]
 
@@ -56,11 +58,20 @@ def service(view: View) -> Json:
         "route": _route(memory, view.facts),
         "revisions": [_revision(memory, view.facts, revision) for revision in _shown(memory, view.facts)],
         "replicas_unknown_because": _why_unknown(view.facts),
+        "not_survived": _not_survived(view),
         "verdict": verdict(view.judged.verdict) if view.judged else None,
         "judged": judged_now(view),
         "probation": _probation(memory),
         "feedback": heard(view.facts.heard if view.facts else None),
+        "drill": drills.drill(view),
+        "last_drill": drills.report(memory.drills[-1]) if memory.drills else None,
     }
+
+
+def _not_survived(view: View) -> Json | None:
+    """Why the loss that the service is meant to outlive would hurt callers now; null where it would not."""
+    why = survives(view.memory, view.facts) if view.facts else None
+    return reason(why) if why else None
 
 
 def heard(of: Heard | None) -> Json | None:
@@ -204,7 +215,7 @@ def _shown(memory: Memory, facts: Facts | None) -> tuple[RevisionId, ...]:
 
 
 def _revision(memory: Memory, facts: Facts | None, of: RevisionId) -> Json:
-    replicas = (*facts.of(of), *facts.control_of(of)) if facts else ()
+    replicas = [one for arm in Arm for one in facts.of(of, arm)] if facts else []
     return {
         "revision": of,
         "role": _role(memory, of),
@@ -213,6 +224,8 @@ def _revision(memory: Memory, facts: Facts | None, of: RevisionId) -> Json:
         "replicas_wanted": _replicas_wanted(memory.goal, of, Arm.MAIN),
         "replicas_ready": facts.ready(of) if facts else 0,
         "control_wanted": _replicas_wanted(memory.goal, of, Arm.CONTROL),
+        "standby_wanted": _replicas_wanted(memory.goal, of, Arm.STANDBY),
+        "standby_ready": facts.ready(of, Arm.STANDBY) if facts else 0,
         "replicas": [replica(fact) for fact in replicas],
         "counts": counts(memory.evidence.of(of)) if memory.evidence else None,
     }
@@ -256,7 +269,8 @@ def replica(fact: ReplicaFact) -> Json:
     """One replica as its platform sees it."""
     return {
         "index": fact.id.index,
-        "arm": (Arm.CONTROL if fact.id.index >= CONTROL_FROM else Arm.MAIN).value,
+        "arm": arm_of(fact.id.index).value,
+        "zone": fact.zone or None,
         "state": fact.state.value,
         "since": fact.since,
         "address": str(fact.address) if fact.address else None,

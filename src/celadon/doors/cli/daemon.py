@@ -23,6 +23,7 @@ from celadon.doors.cli.tree import name
 START_S = 60.0
 """How long the daemon may take until it answers: it reads its journal and finds its replicas and Envoy again."""
 
+PROXIES_MAX = 4
 STOP_S = 30.0
 LOOK_S = 0.05
 TAIL_LINES = 20
@@ -36,9 +37,14 @@ output_option = click.option(
 
 @click.command(help=COMMANDS["up"][1])
 @click.option("--foreground", is_flag=True, help="Run the daemon in this process until SIGTERM or Ctrl-C.")
+@click.option(
+    "--proxies",
+    type=click.IntRange(1, PROXIES_MAX),
+    help="How many Envoys share the ports, so that one may die. The home remembers it; 1 at first.",
+)
 @output_option
 @click.pass_obj
-def up(where: Where, output: str, *, foreground: bool) -> int:
+def up(where: Where, output: str, *, foreground: bool, proxies: int | None) -> int:
     """Start the daemon, wait until it answers, and say what a reboot ends."""
     if where.forwarded:
         hint = "leave --socket and CELADON_SOCKET out; --home chooses the daemon's folder"
@@ -48,14 +54,18 @@ def up(where: Where, output: str, *, foreground: bool) -> int:
     if foreground:
         from celadon.doors.api.serve import serve  # noqa: PLC0415 -- only the daemon loads the engine
 
-        serve(where.home)
+        serve(where.home, proxies)
         return ExitCode.REACHED
     make_home(where.home)
     client = Client(where.socket)
     about = _health(client)
     started = about is None
     if about is None:
-        about = _start(where, client)
+        about = _start(where, client, proxies)
+    elif proxies not in {None, about["proxies"]["wanted"]}:
+        found = f"the daemon runs already, with {several(about['proxies']['wanted'], 'Envoy')}"
+        hint = "`celadon stop` first; traffic lives on meanwhile"
+        raise ProblemsError([Problem(path="--proxies", found=found, hint=hint)])
     if output == "json":
         say_json({**about, "started": started, "socket": str(where.socket)})
         return ExitCode.REACHED
@@ -72,14 +82,15 @@ def _health(client: Client) -> Json | None:
         return None
 
 
-def _start(where: Where, client: Client) -> Json:
+def _start(where: Where, client: Client, proxies: int | None) -> Json:
     """The daemon in a session of its own, with its words in a file. Raises LastingFault with its last lines."""
     log = where.home / LOG
     _rotate(log)
+    number = [] if proxies is None else ["--proxies", str(proxies)]
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as words:
         begins = words.tell()
         child = subprocess.Popen(
-            [sys.executable, "-m", "celadon", "--home", str(where.home), "up", "--foreground"],
+            [sys.executable, "-m", "celadon", "--home", str(where.home), "up", "--foreground", *number],
             stdin=subprocess.DEVNULL,
             stdout=words,
             stderr=words,

@@ -45,9 +45,13 @@ def status(where: Where, service: str | None, output: str) -> int:
     else:
         namespace, bare = split(service)
         views = [client.get(f"/v1/services/{bare}", namespace=namespace)]
+    proxies = client.get("/v1/health").get("proxies", {})
     if output == "json":
-        say_json({"services": views})
-    elif service is not None:
+        say_json({"services": views, "proxies": proxies})
+        return ExitCode.REACHED
+    if proxies and proxies != {"wanted": 1, "running": 1}:
+        say(f"{proxies['running']} of {several(proxies['wanted'], 'Envoy')} run")
+    if service is not None:
         show_lines(tree.service(views[0], time.time(), room(plain=is_plain())), plain=is_plain())
     elif views:
         show_table(tree.ROW_TITLES, [tree.row(view, time.time()) for view in views], plain=is_plain())

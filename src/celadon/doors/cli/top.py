@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "logs": ("logs", "Show what the replicas of a service print."),
     "feedback": ("feedback", "Tell which answers were wrong, what was right, or how good they were."),
     "export": ("export", "Write what runs a service without celadon."),
+    "drill": ("drill", "Rehearse a failure, and see what it costs callers."),
     "demo": ("demo", "See good revisions promoted and bad ones taken back."),
 }
 """Each command with its module and its help, so that the list of commands can be shown without loading any."""

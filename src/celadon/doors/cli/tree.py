@@ -48,6 +48,13 @@ def name(view: Json) -> str:
     )
 
 
+def _drill(drill: Json | None, now: float) -> Iterator[Line]:
+    """The rehearsed failure under way: what is seen of the service now is its doing."""
+    if drill is not None:
+        left = f", {span(drill['until'] - now)} left at most" if drill["until"] else ""
+        yield entry("drill", (f"{drill['drill']}  {drill['kind']}  {drill['phase']}{left}", WAIT))
+
+
 def _head(view: Json) -> Line:
     style = {"live": GOOD, "releasing": WAIT, "removing": WAIT}.get(view["state"], QUIET)
     return Line(depth=0, spans=((name(view), STRONG), ("  ", PLAIN), (view["state"], style)))
@@ -66,11 +73,14 @@ def _block(view: Json, now: float) -> Iterator[Line]:
         yield entry("stands", (f"the loop of this service stands still: {view['fault']}", BAD))
     if release is None and view["last_release"] is not None:
         yield entry("last", *_ended(view["last_release"], now))
+    yield from _drill(view.get("drill"), now)
     yield from _probation(view["probation"], now)
     yield from _feedback(view["feedback"])
     yield from route_lines(view["route"])
     if view["replicas_unknown_because"]:
         yield entry("replicas", (f"not known: {view['replicas_unknown_because']}", BAD))
+    elif view["not_survived"]:
+        yield entry("losses", (view["not_survived"]["text"], WAIT))
 
 
 def _probation(of: Json | None, now: float) -> Iterator[Line]:
@@ -212,7 +222,12 @@ def _ready(revision: Json) -> Span:
     ready, wanted = revision["replicas_ready"], revision["replicas_wanted"]
     if not wanted:
         return (f"{len(revision['replicas'])} still there", QUIET)
-    return (f"{ready} of {wanted} ready", GOOD if ready >= wanted else WAIT)
+    standing_by, behind = revision["standby_ready"], revision["standby_wanted"]
+    standby = f", {standing_by} of {behind} standing by" if behind else ""
+    return (
+        f"{ready} of {wanted} ready{standby}",
+        GOOD if ready >= wanted and standing_by >= behind else WAIT,
+    )
 
 
 def _counted(counts: Json | None) -> str:
@@ -223,7 +238,12 @@ def _counted(counts: Json | None) -> str:
 
 def _replica(replica: Json, now: float) -> Iterator[Line]:
     state = replica["state"]
-    details = [replica["address"], f"pid {replica['pid']}" if replica["pid"] else None]
+    details = [
+        replica["address"],
+        f"pid {replica['pid']}" if replica["pid"] else None,
+        f"zone {replica['zone']}" if replica["zone"] else None,
+        "standby" if replica["arm"] == "standby" else None,
+    ]
     told = "  ".join(detail for detail in details if detail)
     exits = f"  {replica['exits']} exits in a row" if replica["exits"] else ""
     yield Line(

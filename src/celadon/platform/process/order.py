@@ -68,6 +68,7 @@ def make_order(shelf: Shelf, run: RunDir, launch: Launch, token: str) -> dict[st
             "cwd": str(run.work),
             "env": sorted(env),
             "ready": launch.revision.ready,
+            "zone": launch.zone,
             "notes": limits.notes + changed,
             "groups": [str(group) for group in limits.groups],
         },
@@ -140,6 +141,7 @@ def environment(launch: Launch, token: str, predictions: Path) -> dict[str, str]
         "CELADON_REVISION": launch.revision.id,
         "CELADON_REPLICA": str(launch.replica.index),
         "CELADON_PREDICTIONS": str(predictions),
+        **({"CELADON_ZONE": launch.zone} if launch.zone else {}),
     }
     # A replica's output is read line by line as it comes; Python would keep it back in blocks.
     return base | {"PYTHONUNBUFFERED": "1"} | dict(launch.revision.env) | own

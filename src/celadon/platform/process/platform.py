@@ -105,6 +105,11 @@ class ProcessPlatform:
         """The keyed digest of a secret's value now; the value is not kept. Raises Fault when it can not be read."""
         return secret_digest(self._shelf.home, source)
 
+    def run_of(self, replica: ReplicaId) -> tuple[int, str] | None:
+        """The process of a replica, by its id and its start time; None when none runs."""
+        found = self._replicas.get(replica)
+        return None if found is None else found.run
+
     def remove(self, service: ServiceKey) -> None:
         """Take away the logs and predictions of a service of which no replica is left."""
         assert not any(key.service == service for key in self._replicas), service

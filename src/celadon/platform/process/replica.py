@@ -51,6 +51,7 @@ class Replica:
         self._state, self._since = ReplicaState.EXITED, around.now()
         self._history = History()
         self._launch: dict[str, Any] = {}
+        self._zone = ""
         self._token = ""
         self._child: dict[str, Any] | None = None
         self._launcher: tuple[int, int] | None = None
@@ -75,6 +76,11 @@ class Replica:
         """The port it was told, once it runs."""
         return None if self._child is None else int(self._child["port"])
 
+    @property
+    def run(self) -> tuple[int, str] | None:
+        """The process that runs now, by its id and its start time in clock ticks after boot."""
+        return None if self._child is None else (int(self._child["pid"]), str(self._child["start"]))
+
     def fact(self) -> ReplicaFact:
         """What is to be reported now."""
         calm = self._ready_at is not None and time.monotonic() - self._ready_at >= CALM_S
@@ -87,6 +93,7 @@ class Replica:
             exits=0 if calm else self._history.exits,
             last_exit=self._history.last,
             notes=(*self._launch.get("notes", ()), *self._notes.values()),
+            zone=self._zone,
         )
 
     # beginnings and ends, each called by the platform
@@ -96,7 +103,7 @@ class Replica:
         self._token = secrets.token_hex(8)
         self._child, self._grace_s, self._ready_at, self._failures = None, None, None, 0
         self._kill_at = math.inf
-        self._launch = {}
+        self._launch, self._zone = {}, launch.zone
         self._notes.clear()
         self._enter(ReplicaState.STARTING)
         return self._begin(launch)
@@ -132,7 +139,7 @@ class Replica:
 
     async def _find(self) -> None:
         self._history = await asyncio.to_thread(read_history, self._run)
-        self._launch = self._run.read("launch.json") or {}
+        self._found(self._run.read("launch.json"))
         self._token = self._launch.get("token", "")
         stopping = self._run.read("stop.json")
         found = await asyncio.to_thread(_holder_for_sure, self._run)
@@ -145,13 +152,17 @@ class Replica:
 
     async def _adopt(self, found: Holder) -> None:
         self._launcher, self._token = (found.pid, found.pidfd), found.token
-        self._launch = self._run.read("launch.json") or {}
+        self._found(self._run.read("launch.json"))
         stopping = self._run.read("stop.json")
         once_ready = self._history.ready == self._token
         self._enter(ReplicaState.UNREADY if once_ready else ReplicaState.STARTING)
         if stopping is not None:
             self.stop(stopping["grace_s"])
         await self._watch()
+
+    def _found(self, launch: dict[str, Any] | None) -> None:
+        self._launch = launch or {}
+        self._zone = self._launch.get("zone", "")
 
     def stop(self, grace_s: float) -> None:
         """SIGTERM now, SIGKILL after the grace; the launcher does both, also if the daemon ends meanwhile."""

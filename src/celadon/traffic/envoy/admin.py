@@ -27,6 +27,14 @@ class Host:
     requests: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenOnes:
+    """What clients have open: connections, and requests that are in flight on them."""
+
+    connections: int
+    requests: int
+
+
 View = Mapping[str, Mapping[Address, Host]]
 """Hosts by cluster name. A cluster that is still warming is not there at all."""
 
@@ -85,6 +93,20 @@ class Admin:
 
     async def reopen_logs(self) -> None:
         await self._ask("POST", "/reopen_logs")
+
+    async def stop_listening(self) -> None:
+        """For good. Clients whose connections stay are told with their next answer to make new ones."""
+        await self._ask("POST", "/drain_listeners?graceful")
+        await self._ask("POST", "/drain_listeners")
+
+    async def open_ones(self) -> OpenOnes:
+        filter_ = "%5Ehttp%5C.(live%7Cpreview)%5C.downstream_(cx%7Crq)_active%24"
+        found = await self._json(f"/stats?format=json&filter={filter_}")
+        counts = {s["name"]: int(s["value"]) for s in found.get("stats", ()) if "name" in s}
+        return OpenOnes(
+            connections=sum(count for name, count in counts.items() if name.endswith("cx_active")),
+            requests=sum(count for name, count in counts.items() if name.endswith("rq_active")),
+        )
 
     async def _json(self, path: str) -> dict[str, Any]:
         found = json.loads(await self._ask("GET", path) or "{}")

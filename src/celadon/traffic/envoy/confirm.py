@@ -1,17 +1,17 @@
 """A change counts when the admin interface shows it, and was refused when Envoy says so."""
 
 import asyncio
+import contextlib
 import itertools
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from celadon.domain.problem import TransientFault
-from celadon.traffic.envoy.admin import Admin
 from celadon.traffic.envoy.files import XdsFolder
 from celadon.traffic.envoy.proof import reason
-from celadon.traffic.envoy.proxy import Proxy
-from celadon.traffic.envoy.render import CLUSTERS_FILE, LISTENERS_FILE
+from celadon.traffic.envoy.render import CLUSTERS_FILE
+from celadon.traffic.envoy.seats import Seat, Seats
 from celadon.traffic.envoy.words import endpoints_file, routes_file
 
 CONFIRM_S = 5.0
@@ -43,70 +43,95 @@ class Change:
         return bool(self.clusters or self.clusters_file or self.listeners_file)
 
 
+Marks = tuple[tuple[Seat, int], ...]
+"""How long the log of each Envoy was."""
+
+
 @dataclass(slots=True)
 class Confirmer:
-    admin: Admin
-    proxy: Proxy
+    """Asks every living Envoy. One that is down sends nothing anywhere, and reads the same files when it is back."""
+
+    seats: Seats
     xds: XdsFolder
-    _refused: dict[str, int] = field(default_factory=dict)
 
-    def forget(self) -> None:
-        """Envoy's counters begin anew when it does."""
-        self._refused.clear()
+    def marks(self) -> Marks:
+        """Taken before a change, for reasons are looked for after them."""
+        return tuple((seat, seat.proxy.log_size()) for seat in self.seats)
 
-    async def await_force(self, change: Change, log_from: int) -> None:
+    async def await_force(self, change: Change, marks: Marks) -> None:
         """Returns when all of it is in force. Raises RejectedError with Envoy's reason, TransientFault after 5 s."""
         began = time.monotonic()
         for pause_s in pauses() if not change.structural else itertools.repeat(0.01):
-            if await self._in_force(change):
+            shown = await asyncio.gather(
+                *(self._shown(seat, change) for seat, _ in self.seats.living()), return_exceptions=True
+            )
+            if all(one is True for one in shown):
                 return
+            _raise_common(shown)
             waited = time.monotonic() - began
             if waited > SUSPICION_S:
-                await self._raise_if_refused(change, log_from)
+                await self._raise_if_refused(change, marks)
             if waited > CONFIRM_S:
                 raise TransientFault(
                     f"Envoy has not confirmed a change within {CONFIRM_S:.0f} s", retry_s=0.5
                 )
             await asyncio.sleep(pause_s)
 
-    async def _in_force(self, change: Change) -> bool:
+    async def _shown(self, seat: Seat, change: Change) -> bool:
         """The structure first; the routes last, by the one narrow question that a mere switch needs."""
         if change.structural:
-            seen = await self.admin.versions()
-            asked = dict(_subscriptions(change))
+            seen = await seat.admin.versions()
+            asked = dict(_subscriptions(change, seat))
             if any(seen.get(name) != self.xds.versions.get(file) for name, file in asked.items()):
                 return False
-        if change.listeners and not set(change.listeners) <= await self.admin.listeners():
+        # Who leaves listens no more.
+        listeners = set() if seat.leaving else set(change.listeners)
+        if listeners and not listeners <= await seat.admin.listeners():
             return False
         for table in change.tables:
-            if await self.admin.routes_version(table) != self.xds.versions.get(routes_file(table)):
+            if await seat.admin.routes_version(table) != self.xds.versions.get(routes_file(table)):
                 return False
         return True
 
-    async def _raise_if_refused(self, change: Change, log_from: int) -> None:
-        counts = await self.admin.rejections()
-        ours = {_counted(name) for name, _ in _subscriptions(change)} | {
+    async def _raise_if_refused(self, change: Change, marks: Marks) -> None:
+        for seat, log_from in marks:
+            with contextlib.suppress(TransientFault):
+                if await self._refused(seat, change):
+                    raise RejectedError(reason(seat.proxy.log_since(log_from)))
+
+    async def _refused(self, seat: Seat, change: Change) -> bool:
+        """Whether this Envoy has refused more of ours than was known."""
+        counts = await seat.admin.rejections()
+        ours = {_counted(name) for name, _ in _subscriptions(change, seat)} | {
             f".rds.{_counted(t)}" for t in change.tables
         }
         moved = [
             name
             for name, count in counts.items()
-            if count > self._refused.get(name, 0) and any(name.rpartition(".")[0].endswith(o) for o in ours)
+            if count > seat.refused.get(name, 0) and any(name.rpartition(".")[0].endswith(o) for o in ours)
         ]
-        if not moved:
-            return
-        self._refused.update({name: counts[name] for name in moved})
-        raise RejectedError(reason(self.proxy.log_since(log_from)))
+        seat.refused.update({name: counts[name] for name in moved})
+        return bool(moved)
 
 
-def _subscriptions(change: Change) -> Iterator[tuple[str, str]]:
+def _raise_common(shown: Sequence[bool | BaseException]) -> None:
+    """One Envoy that is being started, or ends, does not answer, and is waited for; when none does, nothing is known."""
+    for one in shown:
+        if isinstance(one, BaseException) and not isinstance(one, TransientFault):
+            raise one
+    faults = [one for one in shown if isinstance(one, TransientFault)]
+    if faults and len(faults) == len(shown):
+        raise faults[0]
+
+
+def _subscriptions(change: Change, seat: Seat) -> Iterator[tuple[str, str]]:
     """(name in Envoy's counters, file)"""
     for cluster in change.clusters:
         yield f"cluster.{cluster}", endpoints_file(cluster)
     if change.clusters_file:
         yield "cluster_manager.cds", CLUSTERS_FILE
     if change.listeners_file:
-        yield "listener_manager.lds", LISTENERS_FILE
+        yield "listener_manager.lds", seat.paths.listeners_file
 
 
 def _counted(name: str) -> str:

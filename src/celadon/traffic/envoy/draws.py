@@ -5,7 +5,9 @@ drawn to green at a small share is drawn to green at every larger one.
 
 Sticky by a cookie, each caller keeps its draw itself, as `SALT.STAGE.SIDE.UNIT`. Whoever was drawn to green stays
 there. Whoever was drawn to blue at an earlier stage is drawn once more: green had the share s then and has t now, so
-(t - s) / (1 - s) of them go over, and over all stages t of all callers are on green, exactly.
+(t - s) / (1 - s) of them go over, and over all stages t of all callers are on green, exactly. When requests return to
+blue in steps, and green is left k of them, those who were drawn to green are drawn among by the hash of their cookie: k / t
+of them stay, the same ones as k falls.
 """
 
 import hashlib
@@ -15,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from celadon.domain.draw import Draw, StickyCookie, StickyHeader
+from celadon.domain.plan import FULL
 from celadon.traffic.envoy.snapshot import Rule, Target
 
 UNIT = "%UNIQUE_ID%"
@@ -28,13 +31,14 @@ class Way:
     """One of Envoy's routes for a rule.
 
     cookie: what the whole `Cookie` header must match, with the unit as its only group. header: must not be empty,
-    and its hash draws. fresh: whoever comes this way is a unit from now on. stage: the one that is noted in a cookie
+    and its hash draws. kept_by: name of the cookie whose hash draws. fresh: whoever comes this way is a unit from now on. stage: the one that is noted in a cookie
     which is given on this way; None where none is given.
     """
 
     split: tuple[Target, ...]
     cookie: str | None = None
     header: str | None = None
+    kept_by: str | None = None
     fresh: bool = False
     stage: int | None = None
 
@@ -69,6 +73,9 @@ def _by_cookie(split: tuple[Target, ...], draw: Draw, sticky: StickyCookie) -> I
         yield Way(split=split, cookie=_pattern(draw, sticky, "[0-9]+", "[gb]"))
         yield Way(split=split)
         return
+    if draw.returning:
+        yield from _returning(split, draw, sticky)
+        return
     yield Way(split=green, cookie=_pattern(draw, sticky, "[0-9]+", "g"))
     share = sum(target.share for target in green)
     for before, stages in _earlier(draw, share).items():
@@ -78,6 +85,17 @@ def _by_cookie(split: tuple[Target, ...], draw: Draw, sticky: StickyCookie) -> I
     if rest:
         yield Way(split=rest, cookie=_pattern(draw, sticky, "[0-9]+", "b"))
     yield Way(split=split, fresh=True, stage=draw.stage)
+
+
+def _returning(split: tuple[Target, ...], draw: Draw, sticky: StickyCookie) -> Iterator[Way]:
+    """Whoever was on green stays or goes back; whoever keeps no cookie is drawn request by request."""
+    green, *rest = split
+    leaves = max(draw.shares, default=FULL) - green.share
+    stays = (green, replace(rest[0], share=leaves)) if leaves > 0 else (green,)
+    yield Way(split=stays, cookie=_pattern(draw, sticky, "[0-9]+", "g"), kept_by=sticky.cookie)
+    if rest:
+        yield Way(split=tuple(rest), cookie=_pattern(draw, sticky, "[0-9]+", "b"))
+    yield Way(split=split)
 
 
 def _earlier(draw: Draw, share: int) -> dict[int, list[int]]:

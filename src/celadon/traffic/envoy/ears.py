@@ -1,9 +1,8 @@
-"""Listens to the request log for all services that are drawn: what was heard is told once, by position."""
+"""Listens to the request logs for all services that are drawn: what was heard is told once, by position."""
 
 import asyncio
 import contextlib
 import time
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from celadon.domain.feedback import Routed
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import TransientFault
 from celadon.traffic.envoy.heard import Heard, Part, Position, Told, position, units_files
-from celadon.traffic.envoy.tail import Place, RequestLog
+from celadon.traffic.envoy.tail import Place, RequestLog, Slice
 
 HEAR_S = 0.2
 """As often as Envoy writes its log."""
@@ -24,35 +23,46 @@ FORGET_S = 10.0
 LATER_S = 60.0
 """Answers to requests that were drawn are awaited for so long after the last draw."""
 
-_NOWHERE = Place(0, 0, 0)
-
 TellRouted = Callable[[ServiceKey, Sequence[Routed]], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Written:
+    """One Envoy's request log. reopen: makes that Envoy open it again, which is owed once it was put aside.
+
+    ended: nobody writes it any more, so that it is `gone` once it was read.
+    """
+
+    log: RequestLog
+    reopen: Callable[[], Awaitable[None]]
+    owed: bool = True
+    ended: bool = False
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(slots=True)
 class Ears:
     """All methods belong to one event loop; files are read in a thread.
 
-    drawn: how a service draws now. routed: is given every drawn request before any position after it is told, and
-    after a crash again; when it raises TransientFault, it is given them once more. reopen: makes Envoy open its log
-    again. wake: called when errors of green were heard.
+    logs: one for each Envoy; those of the first ones stay. drawn: how a service draws now. routed: is given every drawn
+    request before any position after it is told, and after a crash again; when it raises TransientFault, it is given
+    them once more. wake: called when errors of green were heard.
     """
 
-    log: RequestLog
+    logs: list[Written]
     folder: Path
     drawn: Callable[[ServiceKey], Draw | None]
     routed: TellRouted | None
-    reopen: Callable[[], Awaitable[None]]
     wake: Callable[[ServiceKey], None]
     _heard: dict[ServiceKey, Heard] = field(default_factory=dict)
-    _end: Place = _NOWHERE
-    _owed: bool = True
+    _ends: tuple[Place, ...] = ()
     _why: str = ""
 
     def open(self) -> None:
         """Before Envoy is started. Raises OSError."""
-        self.log.prepare()
-        self._end = self.log.end()
+        for written in self.logs:
+            written.log.prepare()
+        self._ends = tuple(written.log.end() for written in self.logs)
 
     def told(self, service: ServiceKey, since: str) -> Told:
         """What was heard after a position that was told before, as of the last turn. An empty one begins now.
@@ -62,7 +72,7 @@ class Ears:
         draw, now = self.drawn(service), time.monotonic()
         heard = self._heard.get(service)
         if heard is None and (draw is None or not since):
-            return Told(end=str(Position(self._end)))
+            return Told(end=str(Position(self._ends)))
         if heard is not None and since and (told := heard.told(since)) is not None:
             heard.asked_at = now
             return told
@@ -72,11 +82,11 @@ class Ears:
         """Another position than the one that was told last: what came after it is read, perhaps once more."""
         self._heard.pop(service, None)
         if not since:
-            return Told(end=str(Position(self._end)))
+            return Told(end=str(Position(self._ends)))
         try:
             at = position(since)
         except ValueError:
-            return Told(end=str(Position(self._end)), complete=False)
+            return Told(end=str(Position(self._ends)), complete=False)
         heard = Heard(service, at, self.folder)
         heard.asked_at = heard.drawn_at = now
         self._heard[service] = heard
@@ -86,7 +96,8 @@ class Ears:
         """What Envoy's counters say at this moment, so that a log that stands still is noticed, and opened again."""
         for service, heard in self._heard.items():
             heard.gap.counted(source, requests(service), time.monotonic())
-            self._owed |= heard.gap.stalled
+            for written in self.logs if heard.gap.stalled else ():
+                written.owed = True
 
     def notes(self, service: ServiceKey) -> tuple[str, ...]:
         """What a person should know of the log of one service."""
@@ -106,24 +117,45 @@ class Ears:
         """Reads one slice for each service. Whether there is more to read at once."""
         self._forget()
         wanted = [(heard, self.drawn(service)) for service, heard in self._heard.items()]
+        ended = [written for written in self.logs if written.ended]
         try:
-            parts, self._end, rotated = await asyncio.to_thread(self._read, wanted)
-            self._owed |= rotated
-            with contextlib.suppress(TransientFault):
-                await self._pay()
+            parts, self._ends, rotated = await asyncio.to_thread(self._read, wanted)
+            for written in rotated:
+                written.owed = True
+            await self._pay()
             self._why = ""
         except OSError as error:
             self._why = f"the request log can not be read: {error.strerror}"
             return False
         for heard, part in parts:
             self._take(heard, part)
-        return any(not part.reached for _, part in parts)
+        reached = all(part.reached for _, part in parts)
+        if reached and ended:
+            self._let_go(ended)
+        return not reached
+
+    async def end(self, number: int) -> None:
+        """The Envoy that wrote the last log has ended. Returns once everybody has read it to its end, and let it go."""
+        written = self.logs[number]
+        written.ended = True
+        await written.gone.wait()
+
+    def _let_go(self, ended: list[Written]) -> None:
+        """Nobody will write these again, and everybody has read them to their ends."""
+        self.logs = [written for written in self.logs if written not in ended]
+        self._ends = self._ends[: len(self.logs)]
+        for heard in self._heard.values():
+            heard.let_go(len(self.logs))
+        for written in ended:
+            written.gone.set()
 
     async def _pay(self) -> None:
         """A daemon may have died after it put a log aside, so the first of its own turns makes Envoy look too."""
-        if self._owed:
-            await self.reopen()
-            self._owed = False
+        for written in self.logs:
+            if written.owed:
+                with contextlib.suppress(TransientFault):
+                    await written.reopen()
+                    written.owed = False
 
     def _forget(self) -> None:
         now = time.monotonic()
@@ -138,20 +170,28 @@ class Ears:
 
     def _read(
         self, wanted: Iterable[tuple[Heard, Draw | None]]
-    ) -> tuple[list[tuple[Heard, Part]], Place, bool]:
+    ) -> tuple[list[tuple[Heard, Part]], tuple[Place, ...], list[Written]]:
         """In the thread. Those that stand at the same place, as they mostly do, read together."""
-        by_place: dict[Place, list[tuple[Heard, Draw | None]]] = defaultdict(list)
-        for heard, draw in wanted:
-            by_place[heard.at.place].append((heard, draw))
+        slices: dict[tuple[int, Place], Slice] = {}
         parts: list[tuple[Heard, Part]] = []
-        for place, those in by_place.items():
-            found = self.log.read(place)
-            lines = found.lines.split(b"\n")
-            route = self.routed is not None
-            parts += [(heard, heard.hear(found, lines, draw, route=route)) for heard, draw in those]
-        end = self.log.end()
-        needed = min((place.number for place in by_place), default=None)
-        return parts, end, self.log.rotate(needed)
+        route = self.routed is not None
+        for heard, draw in wanted:
+            found = []
+            for number, written in enumerate(self.logs):
+                # Whoever was told before this log began has all of it before them.
+                places = heard.at.places
+                place = places[number] if number < len(places) else written.log.begin()
+                if (number, place) not in slices:
+                    slices[number, place] = written.log.read(place)
+                found.append(slices[number, place])
+            parts.append((heard, heard.hear(found, draw, route=route)))
+        ends = tuple(written.log.end() for written in self.logs)
+        rotated = []
+        for number, written in enumerate(self.logs):
+            needed = min((place.number for of, place in slices if of == number), default=None)
+            if written.log.rotate(needed):
+                rotated.append(written)
+        return parts, ends, rotated
 
     def _take(self, heard: Heard, part: Part) -> None:
         """Begun anew in the meantime: those lines will be read again."""

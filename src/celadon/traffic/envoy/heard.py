@@ -2,8 +2,10 @@
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,26 +28,34 @@ GROUPS_MAX = 64
 
 
 class Position(NamedTuple):
-    """Where a service stands in the log, and what reading on depends on.
+    """Where a service stands in the logs, and what reading on depends on.
 
-    second: the newest that was told, since seconds never fall. marks: how many marks of units were made in the
-    release that is sticky under `salt`; "" where units have no keys.
+    places: one in the log of each Envoy. second: the newest that was told, since seconds never fall. marks: how many
+    marks of units were made in the release that is sticky under `salt`; "" where units have no keys.
     """
 
-    place: Place
+    places: tuple[Place, ...]
     second: int = 0
     marks: int = 0
     salt: str = ""
 
     def __str__(self) -> str:
-        return ":".join(map(str, (*self.place, self.second, self.marks, self.salt)))
+        places = "+".join(":".join(map(str, place)) for place in self.places)
+        return f"{places}:{self.second}:{self.marks}:{self.salt}"
+
+
+_POSITION = re.compile(
+    r"(?P<places>\d+:\d+:\d+(\+\d+:\d+:\d+)*):(?P<second>\d+):(?P<marks>\d+):(?P<salt>.*)", re.DOTALL
+)
 
 
 def position(text: str) -> Position:
     """Raises ValueError when the text is none."""
-    *numbers, salt = text.split(":", 5)
-    number, inode, offset, second, marks = map(int, numbers)
-    return Position(Place(number, inode, offset), second, marks, salt)
+    match = _POSITION.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    places = tuple(Place(*map(int, place.split(":"))) for place in match["places"].split("+"))
+    return Position(places, int(match["second"]), int(match["marks"]), match["salt"])
 
 
 class Key(NamedTuple):
@@ -141,23 +151,16 @@ class Heard:
         self.gap = Gap()
         self._holed = ""
 
-    def hear(self, found: Slice, lines: Sequence[bytes], draw: Draw | None, *, route: bool) -> Part:
-        """Counts the lines. Nothing of it is told before `take`; when that never comes, `again` must."""
+    def hear(self, found: Sequence[Slice], draw: Draw | None, *, route: bool) -> Part:
+        """Counts the lines of each log. Nothing of it is told before `take`; when that never comes, `again` must."""
         salt = self.at.salt if draw is None else draw.salt if draw.sticky is not None else ""
         whole = self._meet(salt)
-        part = Part(begin=str(self.at), end=self.at, lost=found.lost or not whole, reached=not found.more)
+        part = Part(begin=str(self.at), end=self.at)
+        part.lost = not whole or len(found) < len(self.at.places) or any(one.lost for one in found)
+        part.reached = not any(one.more for one in found)
         groups = frozenset(draw.groups) if draw is not None else frozenset()
         second = self.at.second
-        for text in lines:
-            if self._beginning not in text:
-                continue
-            try:
-                line = log.read(text)
-            except ValueError:
-                part.broken += 1
-                continue
-            if line is None:
-                continue
+        for line in self._lines(found, part):
             part.ended += 1
             if line.share is not None:
                 second = max(second, line.at_s)
@@ -165,8 +168,25 @@ class Heard:
         if self._units is not None:
             self._units.write()
         marks = self._units.length if self._units is not None else 0
-        part.end = Position(found.place, second, marks, salt)
+        part.end = Position(tuple(one.place for one in found), second, marks, salt)
         return part
+
+    def _lines(self, found: Sequence[Slice], part: Part) -> list[log.Line]:
+        """Of this service, those of several logs in the order of their seconds."""
+        lines: list[log.Line] = []
+        for text in chain.from_iterable(one.split for one in found):
+            if self._beginning not in text:
+                continue
+            try:
+                line = log.read(text)
+            except ValueError:
+                part.broken += 1
+                continue
+            if line is not None:
+                lines.append(line)
+        if len(found) > 1:
+            lines.sort(key=lambda line: line.at_s)
+        return lines
 
     def _count(self, part: Part, line: log.Line, second: int, groups: frozenset[str], *, route: bool) -> None:
         share = line.share or 0
@@ -222,6 +242,11 @@ class Heard:
     def again(self) -> None:
         """What was heard last could not be taken: the same lines come again."""
         self._units = None
+
+    def let_go(self, logs: int) -> None:
+        """Only the first so many logs are still there; of the others everything was heard."""
+        places = self.at.places[:logs]
+        self.take(Part(begin=str(self.at), end=self.at._replace(places=places)))
 
     def take(self, part: Part) -> None:
         """From now on this is told."""

@@ -106,7 +106,9 @@ class Mover:
 
     async def _prepare(self, track: Track, target: Wanted | None) -> None:
         wanted = tracks.prepared(track.clusters, target)
-        why = lacking(_files_to_follow(track, wanted, target))
+        seats, more = self.confirmer.seats, _files_to_follow(track, wanted, target)
+        # An Envoy that is down will want everything back.
+        why = lacking(more * len(seats.all) + seats.down() * self.plane.followed) if more else None
         if why is not None:
             raise RejectedError(why)
         if wanted != track.clusters or track.unproved:
@@ -163,9 +165,9 @@ class Mover:
             raise
 
     async def _publish(self, change: Change) -> None:
-        log_from = self.confirmer.proxy.log_size()
+        marks = self.confirmer.marks()
         await self.plane.publish()
-        await self.confirmer.await_force(change, log_from)
+        await self.confirmer.await_force(change, marks)
 
     async def _retreat(self, track: Track) -> None:
         """Takes out again what was put there for a wish that came to nothing."""

@@ -13,7 +13,7 @@ from celadon.domain.goal import Wanted
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import TransientFault
 from celadon.traffic.envoy.files import XdsFolder, write_durably, write_quickly
-from celadon.traffic.envoy.render import bootstrap, parts
+from celadon.traffic.envoy.render import Part, bootstrap, parts
 from celadon.traffic.envoy.snapshot import Claim, Snapshot, fold
 from celadon.traffic.envoy.track import Kept, Track, prepared, settled, undrained
 from celadon.traffic.envoy.words import Paths
@@ -26,9 +26,10 @@ AT_ONCE = 2
 
 @dataclass(slots=True)
 class Plane:
-    """home: celadon's folder for this Envoy."""
+    """home: celadon's folder for Envoy. seats: how many Envoys read the files here."""
 
     home: Path
+    seats: int = 1
     tracks: dict[ServiceKey, Track] = field(default_factory=dict)
     xds: XdsFolder = field(init=False)
     _unkept: dict[Path, str] = field(default_factory=dict)
@@ -37,17 +38,21 @@ class Plane:
     def __post_init__(self) -> None:
         self.xds = XdsFolder(self.home / "xds")
 
-    @property
-    def paths(self) -> Paths:
+    def folder(self, seat: int) -> Path:
+        """What one Envoy has for itself: the first lies where the only one does."""
+        return self.home / str(seat) if seat else self.home
+
+    def paths(self, seat: int) -> Paths:
+        folder = self.folder(seat)
         return Paths(
             xds=self.home / "xds",
-            access_log=self.home / "access.log",
-            admin_socket=self.home / "admin.sock",
+            access_log=folder / "access.log",
+            admin_socket=folder / "admin.sock",
+            number=seat,
         )
 
-    @property
-    def bootstrap(self) -> Path:
-        return self.home / "bootstrap.json"
+    def bootstrap(self, seat: int) -> Path:
+        return self.folder(seat) / "bootstrap.json"
 
     def open(self, *, same_boot: bool) -> None:
         """Takes up what lies there. After a reboot nothing of it is true: addresses may be somebody else's."""
@@ -56,9 +61,8 @@ class Plane:
             shutil.rmtree(self.home / "xds", ignore_errors=True)
             shutil.rmtree(self.home / "kept", ignore_errors=True)
         (self.home / "kept").mkdir(mode=0o700, exist_ok=True)
-        text = json.dumps(bootstrap(self.paths), indent=1) + "\n"
-        if not self.bootstrap.exists() or self.bootstrap.read_text(encoding="utf-8") != text:
-            write_durably(self.bootstrap, text)
+        for seat in range(self.seats):
+            self._bootstrap(seat)
         self.xds.load()
         for path in sorted((self.home / "kept").glob("[!.]*.json")):
             kept = _codec.structure(json.loads(path.read_text(encoding="utf-8")), Kept)
@@ -68,11 +72,36 @@ class Plane:
             for track in self.tracks.values():
                 track.clusters = undrained(track.clusters, track.kept.leaving)
 
+    def _bootstrap(self, seat: int) -> None:
+        self.folder(seat).mkdir(mode=0o700, exist_ok=True)
+        file, text = self.bootstrap(seat), json.dumps(bootstrap(self.paths(seat)), indent=1) + "\n"
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            write_durably(file, text)
+
+    def _parts(self) -> list[Part]:
+        """Of everything one file for all, but of the listeners."""
+        snapshot = self.snapshot()
+        found = parts(snapshot, self.paths(0))
+        for paths in map(self.paths, range(1, self.seats)):
+            found += [part for part in parts(snapshot, paths) if part.file == paths.listeners_file]
+        return found
+
+    @property
+    def followed(self) -> int:
+        """How many files each Envoy follows."""
+        return len(self.xds.versions) - (self.seats - 1)
+
+    async def let_go(self, seat: int) -> None:
+        """The last Envoy has ended, and nobody reads any more what it had for itself."""
+        self.seats = seat
+        await self.sweep()
+        shutil.rmtree(self.folder(seat), ignore_errors=True)
+
     def _behind(self) -> Mapping[str, str]:
         """Files that do not say yet what is remembered."""
         peek = XdsFolder(self.xds.folder)
         peek.load()
-        return peek.changed(parts(self.snapshot(), self.paths))
+        return peek.changed(self._parts())
 
     def keep(self, track: Track) -> None:
         """With the next publication, before Envoy's files: a restarted daemon never knows less than Envoy."""
@@ -95,7 +124,7 @@ class Plane:
     async def publish(self) -> None:
         """Writes the files whose content changed. Raises TransientFault when the disk does not take them."""
         async with self._writing:
-            texts = self.xds.changed(parts(self.snapshot(), self.paths))
+            texts = self.xds.changed(self._parts())
             unkept, self._unkept = self._unkept, {}
             if not texts and not unkept:
                 return
@@ -119,7 +148,7 @@ class Plane:
     async def sweep(self) -> None:
         """Deletes files that nothing names any more."""
         async with self._writing:
-            self.xds.retain(part.file for part in parts(self.snapshot(), self.paths))
+            self.xds.retain(part.file for part in self._parts())
 
 
 def _resumed(kept: Kept) -> Track:

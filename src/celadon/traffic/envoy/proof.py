@@ -122,7 +122,8 @@ def _novel(wanted: Wanted) -> frozenset[Hashable]:
 
     Clusters for copies and of control arms are like the main one, under a name that follows from its own.
     """
-    clusters = {(cluster.revision, cluster.ready) for cluster in clusters_of(wanted)}
+    covers = dict(wanted.covers)
+    clusters = {(c.revision, c.ready, covers.get(c.revision)) for c in clusters_of(wanted)}
     matches = {route.match for route in wanted.routes} - {EVERY}
     draws = {(route.draw.sticky, route.draw.group) for route in wanted.routes if route.draw} - {(None, "")}
     return frozenset({*clusters, *matches, *draws})

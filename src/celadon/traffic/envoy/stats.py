@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,9 @@ _COPIES = re.compile(
     r"(?P<kind>internal\.upstream_rq_(?:completed|5xx)|upstream_rq_pending_overflow)"
 )
 _CONTROL = f"-{Use.CONTROL}"
+
+SOURCE = "envoy:"
+"""With this the names of all runs of Envoy begin, as cursors know them."""
 
 
 @dataclass(slots=True)
@@ -42,6 +45,35 @@ class Reading:
     source: str
     taken_at: float
     tallies: Mapping[ServiceKey, Mapping[RevisionId, Tally]]
+
+
+def together(readings: Sequence[Reading]) -> Reading:
+    """What several runs counted, as if one had. The name of the source changes whenever one comes or goes."""
+    if len(readings) == 1:
+        return readings[0]
+    tallies: dict[ServiceKey, dict[RevisionId, Tally]] = {}
+    for reading in readings:
+        for service, found in reading.tallies.items():
+            sums = tallies.setdefault(service, {})
+            for revision, tally in found.items():
+                sums[revision] = _sum(sums.get(revision, Tally()), tally)
+    return Reading(
+        source="+".join(sorted(reading.source for reading in readings)),
+        taken_at=min(reading.taken_at for reading in readings),
+        tallies=tallies,
+    )
+
+
+def _sum(one: Tally, other: Tally) -> Tally:
+    bounds = one.latency.keys() | other.latency.keys()
+    return Tally(
+        requests=one.requests + other.requests,
+        errors=one.errors + other.errors,
+        latency={bound: _at(one.latency, bound) + _at(other.latency, bound) for bound in bounds},
+        unrepeatable=one.unrepeatable + other.unrepeatable,
+        copies=one.copies + other.copies,
+        copy_errors=one.copy_errors + other.copy_errors,
+    )
 
 
 def read(found: Mapping[str, Any], source: str, taken_at: float) -> Reading:
@@ -96,42 +128,69 @@ def _add_copies(tally: Tally, match: re.Match[str], stat: Mapping[str, Any]) -> 
         tally.copy_errors += number
 
 
-def samples(reading: Reading, service: ServiceKey, routed: Iterable[RevisionId], since: Cursor) -> Samples:
+def samples(
+    readings: Sequence[Reading],
+    service: ServiceKey,
+    routed: Iterable[RevisionId],
+    since: Cursor,
+    ended: Sequence[Reading] = (),
+) -> Samples:
     """What was counted after `since`. An empty cursor begins now.
 
-    When another run of Envoy wrote the cursor, everything this run counted is new and the rest is lost. A revision that
-    only ever had copies is forgotten with its cluster, and nothing is lost by that.
+    Each run of Envoy has its own place in the cursor. What a run counted that the cursor does not know is all new; what
+    one that is gone counted after the cursor is lost. Of one that `ended` in order all is known, and the cursor lets go of it.
     """
-    tallies = reading.tallies.get(service, {})
-    revisions = sorted({*tallies, *routed})
-    now: Cursor = ((reading.source, _position(tallies)),)
+    now: Cursor = tuple((r.source, _position(r.tallies.get(service, {}))) for r in readings)
+    revisions = {*routed, *(name for r in (*readings, *ended) for name in r.tallies.get(service, {}))}
     if not since:
-        return Samples(cursor_from=now, cursor_to=now, counts=tuple(Counts(revision=r) for r in revisions))
-    before = _tallies(dict(since).get(reading.source))
-    known = reading.source in dict(since)
+        counts = tuple(Counts(revision=r) for r in sorted(revisions))
+        return Samples(cursor_from=now, cursor_to=now, counts=counts)
+    known = {source: place for source, place in since if source.startswith(SOURCE)}
+    last = [r for r in ended if r.source in known and r.source not in dict(now)]
+    here = {reading.source for reading in (*readings, *last)}
+    complete = bool(known) and known.keys() <= here
+    sums: dict[RevisionId, Tally] = {}
+    for reading in (*readings, *last):
+        grown, forward = _since(reading.tallies.get(service, {}), known.get(reading.source))
+        complete &= forward
+        for revision, tally in grown.items():
+            sums[revision] = _sum(sums.get(revision, Tally()), tally)
+    counts = tuple(_counts(r, sums.get(r, Tally())) for r in sorted(revisions))
+    return Samples(cursor_from=since, cursor_to=now, counts=counts, complete=complete)
+
+
+def _since(tallies: Mapping[RevisionId, Tally], place: str | None) -> tuple[dict[RevisionId, Tally], bool]:
+    """How much more one run counted than at a place, and whether its counters only grew.
+
+    A revision that only ever had copies is forgotten with its cluster, and nothing is lost by that.
+    """
+    before = _tallies(place)
     forward = all(_grew(before.get(r, Tally()), t) for r, t in tallies.items()) and all(
         r in tallies or t == Tally() for r, t in before.items()
     )
-    start = before if known and forward else {}
-    counts = tuple(_counts(r, start.get(r, Tally()), tallies.get(r, Tally())) for r in revisions)
-    return Samples(cursor_from=since, cursor_to=now, counts=counts, complete=known and forward)
+    start = before if forward else {}
+    return {r: _difference(start.get(r, Tally()), t) for r, t in tallies.items()}, forward
 
 
 def _grew(before: Tally, after: Tally) -> bool:
     return before.requests <= after.requests and before.errors <= after.errors
 
 
-def _counts(revision: RevisionId, before: Tally, after: Tally) -> Counts:
+def _difference(before: Tally, after: Tally) -> Tally:
+    return Tally(
+        requests=after.requests - before.requests,
+        errors=after.errors - before.errors,
+        latency={bound: max(0, n - _at(before.latency, bound)) for bound, n in after.latency.items()},
+    )
+
+
+def _counts(revision: RevisionId, grown: Tally) -> Counts:
     """Counters are read one after the other while requests go on, so errors may be ahead by a request."""
-    requests = after.requests - before.requests
-    grown = [
-        (bound / 1000, max(0, n - _at(before.latency, bound))) for bound, n in sorted(after.latency.items())
-    ]
     return Counts(
         revision=revision,
-        requests=requests,
-        errors=min(requests, after.errors - before.errors),
-        latency=tuple(_rising(grown)),
+        requests=grown.requests,
+        errors=min(grown.requests, grown.errors),
+        latency=tuple(_rising((bound / 1000, n) for bound, n in sorted(grown.latency.items()))),
     )
 
 

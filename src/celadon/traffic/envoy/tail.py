@@ -1,8 +1,9 @@
 """Places in the request log, which are found again after a crash: files are numbered, and one put aside stays a while."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ class Place(NamedTuple):
     offset: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Slice:
     """Whole lines and where they end. lost: something was written before them that can not be read any more.
 
@@ -38,6 +39,11 @@ class Slice:
     place: Place
     lost: bool = False
     more: bool = False
+
+    @cached_property
+    def split(self) -> Sequence[bytes]:
+        """Line by line, once for all who read here."""
+        return self.lines.split(b"\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +85,10 @@ class RequestLog:
             if needed is None or file.number < needed or file in old[:-KEPT_LOGS]:
                 self._aside(file.number).unlink(missing_ok=True)
         return True
+
+    def begin(self) -> Place:
+        """Before everything that is still there."""
+        return self._files()[0].begin
 
     def end(self) -> Place:
         """Where the next line will be: in the last file that has one, while Envoy has not opened the next."""

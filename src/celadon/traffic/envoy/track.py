@@ -71,8 +71,8 @@ def prepared(before: tuple[Cluster, ...], target: Wanted | None) -> tuple[Cluste
 
 def _union(old: Cluster, new: Cluster) -> tuple[Endpoint, ...]:
     serving = {e.address for e in (*old.endpoints, *new.endpoints) if not e.draining}
-    addresses = sorted({e.address for e in (*old.endpoints, *new.endpoints)})
-    return tuple(Endpoint(address=a, draining=a not in serving) for a in addresses)
+    latest = {e.address: e for e in (*old.endpoints, *new.endpoints)}
+    return tuple(replace(latest[a], draining=a not in serving) for a in sorted(latest))
 
 
 def leaving(before: Iterable[Cluster], target: Wanted | None) -> tuple[Cluster, ...]:
@@ -81,9 +81,7 @@ def leaving(before: Iterable[Cluster], target: Wanted | None) -> tuple[Cluster, 
     found = []
     for cluster in before:
         known = wanted.get(cluster.name, set())
-        points = tuple(
-            Endpoint(address=e.address, draining=True) for e in cluster.endpoints if e.address not in known
-        )
+        points = tuple(replace(e, draining=True) for e in cluster.endpoints if e.address not in known)
         if points or cluster.name not in wanted:
             found.append(replace(cluster, endpoints=points))
     return tuple(found)

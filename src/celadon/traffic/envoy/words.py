@@ -13,11 +13,17 @@ API = "type.googleapis.com/envoy"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
-    """Where Envoy finds its files."""
+    """Where one Envoy finds its files. number: which of several that share `xds`; the first is 0."""
 
     xds: PurePath
     access_log: PurePath
     admin_socket: PurePath
+    number: int = 0
+
+    @property
+    def listeners_file(self) -> str:
+        """Of its own, since listeners name the log that an Envoy writes alone: two would tear each other's lines."""
+        return f"listeners.{self.number}.json" if self.number else "listeners.json"
 
 
 def routes_file(table: str) -> str:

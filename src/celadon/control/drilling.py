@@ -1,0 +1,65 @@
+"""From a drill that a person asks for to a journalled command, or to everything that forbids it."""
+
+from celadon.control.engine import Engine
+from celadon.domain.command import Asked, EndDrill, MarkDrill, RunDrill
+from celadon.domain.drill import OF_ALL_SERVICES, DrillKind, DrillOrder
+from celadon.domain.memory import Memory
+from celadon.domain.names import ServiceKey
+from celadon.domain.problem import Problem, ProblemsError
+from celadon.domain.reason import text
+from celadon.resilience.drill import next_drill, refusal
+
+HINT = "wait for it to end, or insist with --insist where it says what would be lost"
+
+
+def run_drill(engine: Engine, service: ServiceKey, order: DrillOrder) -> Asked:
+    """Journal a drill. Raises ProblemsError(refused) for what stands in its way now."""
+    view = engine.view(service)
+    memory = engine.memory(service)
+    if any(isinstance(asked.command, RunDrill) for asked in memory.commands):
+        raise _refused("a drill waits to begin", "wait for it to end")
+    if view.facts is None:
+        raise _refused("how the service stands is not known yet", "ask again in a moment")
+    refused = refusal(memory, view.facts, order)
+    if refused is not None:
+        raise _refused(text(refused), HINT)
+    if not order.insists:
+        _check_others(engine, service, order.kind)
+    return engine.ask(service, RunDrill(drill=next_drill(memory), order=order))
+
+
+def end_drill(engine: Engine, service: ServiceKey) -> Asked:
+    """Journal that the drill under way is to end now."""
+    engine.view(service)
+    drill = engine.memory(service).drill
+    if drill is None:
+        raise _refused(f"no drill of {service} is under way", f"`celadon drill history {service}` lists them")
+    return engine.ask(service, EndDrill(drill=drill.number))
+
+
+def mark_drill(engine: Engine, service: ServiceKey) -> Asked:
+    """Journal a mark of the drill under way, by which it is seen afterwards whether what was confirmed is there."""
+    engine.view(service)
+    drill = engine.memory(service).drill
+    if drill is None:
+        raise _refused(f"no drill of {service} is under way", "marks are for drills alone")
+    return engine.ask(service, MarkDrill(drill=drill.number))
+
+
+def _check_others(engine: Engine, service: ServiceKey, kind: DrillKind) -> None:
+    """What all services share fails for all of them."""
+    if kind not in OF_ALL_SERVICES:
+        return
+    for other in engine.services():
+        if other != service and (why := _busy(engine.memory(other))):
+            raise _refused(f"{kind.value} reaches every service, and {why}", HINT)
+
+
+def _busy(memory: Memory) -> str:
+    if memory.drill is not None:
+        return f"drill {memory.drill.number} of {memory.service} has not ended"
+    return f"release {memory.release.id} has not ended" if memory.release is not None else ""
+
+
+def _refused(found: str, hint: str) -> ProblemsError:
+    return ProblemsError([Problem(path="drill", found=found, hint=hint)], refused=True)

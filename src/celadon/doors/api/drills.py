@@ -1,0 +1,147 @@
+"""Drills as JSON with stable names, and what the journal tells of those that have ended."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from celadon.control.view import View
+from celadon.domain.drill import OF_ALL_SERVICES, Drill, DrillKind, DrillOrder, DrillReport, Measured, Victim
+from celadon.domain.problem import Problem, ProblemsError
+from celadon.domain.record import Record
+from celadon.domain.spec import Settings
+from celadon.doors.api.explain import reason
+from celadon.resilience.drill import order_of
+from celadon.store.codec import decode
+
+Json = dict[str, Any]
+
+SAYS: dict[DrillKind, str] = {
+    DrillKind.KILL_REPLICA: "SIGKILL to one replica",
+    DrillKind.HANG_REPLICA: "SIGSTOP to one replica, which goes on when the drill is over",
+    DrillKind.KILL_ZONE: "SIGKILL to every replica of one zone",
+    DrillKind.KILL_PROXY: "SIGKILL to one Envoy; every service is behind it",
+    DrillKind.KILL_DAEMON: "SIGKILL to the daemon, which is started again",
+    DrillKind.KILL_FIRST_PRIORITY: "SIGKILL to every replica but those of the standby set",
+    DrillKind.FILL_DISK: "the journal gets no page more, as on a full disk; nothing can be decided for any service",
+    DrillKind.FREEZE_METRICS: "the counters that the judge reads stand still",
+}
+
+LIMITS = {"before_s": (0.5, 600.0), "lasts_s": (0.5, 3600.0), "rto_s": (0.0, 3600.0), "rate": (5.0, 500.0)}
+
+
+def kinds() -> list[Json]:
+    """Every kind of drill."""
+    return [
+        {"kind": kind.value, "says": SAYS[kind], "reaches_all_services": kind in OF_ALL_SERVICES}
+        for kind in DrillKind
+    ]
+
+
+def read_order(body: Mapping[str, Any], settings: Settings | None) -> DrillOrder:
+    """What a request asks for. Raises ProblemsError with all that is wrong in it."""
+    problems = [
+        Problem(path=name, found="is not known here", hint=f"known are: kind, insist, {', '.join(LIMITS)}")
+        for name in body
+        if name not in {"kind", "insist", *LIMITS}
+    ]
+    kind, names = body.get("kind"), [one.value for one in DrillKind]
+    if kind not in names:
+        problems.append(
+            Problem(path="kind", found=f"{kind!r} is no kind of drill", hint=f"one of {', '.join(names)}")
+        )
+    if not isinstance(body.get("insist", False), bool):
+        problems.append(Problem(path="insist", found="is neither true nor false"))
+    for name, (low, high) in LIMITS.items():
+        value = body.get(name)
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if value is not None and not (number and low <= value <= high):
+            problems.append(
+                Problem(path=name, found=f"{value!r} is not a number between {low:g} and {high:g}")
+            )
+    if problems:
+        raise ProblemsError(problems)
+    if settings is None:
+        problem = Problem(path="drill", found="nothing of the service is live", hint="deploy it first")
+        raise ProblemsError([problem], refused=True)
+    given = {name: float(body[name]) for name in LIMITS if body.get(name) is not None}
+    return order_of(DrillKind(str(kind)), settings, **given, insists=body.get("insist", False))
+
+
+def drill(view: View) -> Json | None:
+    """The drill under way with what was measured by now; null when there is none."""
+    of = view.memory.drill
+    if of is None:
+        return None
+    probe = view.facts.drill.probe if view.facts else None
+    measured = probe.measured if probe and probe.drill == of.number and of.struck_at else None
+    return {
+        **_about(of),
+        "phase": of.phase.value,
+        "entered_at": of.entered_at,
+        "until": of.lease.until if of.lease else None,
+        "measured": _measured(measured) if measured else None,
+    }
+
+
+def report(of: DrillReport) -> Json:
+    """A drill that has ended."""
+    return {
+        **_about(of),
+        "verdict": of.verdict.value,
+        "ended_at": of.ended_at,
+        "undone": of.undone,
+        "measured": _measured(of.measured),
+    }
+
+
+def history(view: View, records: Iterable[Record]) -> list[Json]:
+    """Every drill that has ended, oldest first: those of the journal and the last ones that are remembered."""
+    found: dict[int, DrillReport] = {}
+    for record in records:
+        raw: Sequence[Any] = record.body.get("set", record.body.get("memory", {})).get("drills") or ()
+        for one in raw:
+            if one["number"] not in found:
+                found[one["number"]] = decode(DrillReport, one)
+    found |= {one.number: one for one in view.memory.drills}
+    return [report(found[number]) for number in sorted(found)]
+
+
+def _about(of: Drill | DrillReport) -> Json:
+    return {
+        "drill": of.number,
+        "kind": of.order.kind.value,
+        "before_s": of.order.before_s,
+        "lasts_s": of.order.lasts_s,
+        "rto_goal_s": of.order.rto_s,
+        "rate": of.order.rate,
+        "insisted": of.order.insists,
+        "victims": [_victim(one) for one in of.victims],
+        "began_at": of.began_at,
+        "struck_at": of.struck_at,
+        "reason": reason(of.because),
+    }
+
+
+def _victim(of: Victim) -> Json:
+    replica = of.replica
+    return {
+        "revision": replica.revision if replica else None,
+        "index": replica.index if replica else None,
+        "pid": of.pid,
+    }
+
+
+def _measured(of: Measured) -> Json:
+    return {
+        "requests": of.requests,
+        "failed": of.failed,
+        "gap_ms": round(of.gap_ms, 1),
+        "slowest_ms": round(of.slowest_ms, 1),
+        "slowest_before_ms": round(of.slowest_before_ms, 1),
+        "rto_s": of.rto_s,
+        "back_s": of.back_s,
+        "refused_writes": of.refused,
+        "acknowledged": of.acknowledged,
+        "lost": of.lost,
+        "lost_age_s": of.lost_age_s,
+    }

@@ -1,0 +1,188 @@
+"""`celadon drill`: rehearse a failure on a running service, and see what it costs callers."""
+
+import time
+from typing import Any
+
+import click
+
+from celadon.domain.problem import LastingFault
+from celadon.doors.cli import lines
+from celadon.doors.cli.client import Client
+from celadon.doors.cli.exits import ExitCode
+from celadon.doors.cli.feed import Feed
+from celadon.doors.cli.human import ago, seconds, span
+from celadon.doors.cli.screen import OUTPUTS, clock, is_plain, say, say_json, show_table
+from celadon.doors.cli.steer import canonical, split
+from celadon.doors.cli.top import COMMANDS, Where
+from celadon.doors.cli.tree import first_line
+
+Json = dict[str, Any]
+
+CODES = {"pass": ExitCode.REACHED, "fail": ExitCode.ROLLED_BACK, "inconclusive": ExitCode.PERSON}
+STYLES = {"pass": lines.GOOD, "fail": lines.BAD, "inconclusive": lines.WAIT}
+
+output_option = click.option(
+    "--output", type=OUTPUTS, default="text", show_default=True, help="What to write on standard output."
+)
+
+
+@click.group(help=COMMANDS["drill"][1])
+def drill() -> None:
+    """Run a drill, list what can be rehearsed, show how drills ended, or end one."""
+
+
+@drill.command("run")
+@click.argument("kind")
+@click.argument("service")
+@click.option("--before", help="How long callers are watched first [5s].")
+@click.option("--seconds", "lasts", help="How long the failure may be there at most, as 10s.")
+@click.option("--rto", help="Within how long callers must be served as before, as 2s.")
+@click.option("--rate", type=float, help="Requests of its own per second [25].")
+@click.option("--insist", is_flag=True, help="Although a release moves, or too few would be left.")
+@click.option("--detach", is_flag=True, help="Do not follow the drill.")
+@output_option
+@click.pass_obj
+def run(
+    where: Where,
+    kind: str,
+    service: str,
+    output: str,
+    *,
+    before: str | None,
+    lasts: str | None,
+    rto: str | None,
+    rate: float | None,
+    insist: bool,
+    detach: bool,
+) -> int:
+    """Make something fail under requests of its own, undo it, and say what callers noticed."""
+    client, service = Client(where.socket), canonical(service)
+    given = {"before_s": (before, "--before"), "lasts_s": (lasts, "--seconds"), "rto_s": (rto, "--rto")}
+    body: Json = {"kind": kind, "insist": insist, "rate": rate}
+    body |= {name: seconds(text, option) for name, (text, option) in given.items() if text is not None}
+    namespace, bare = split(service)
+    asked = client.post(f"/v1/services/{bare}/drills?namespace={namespace}", body)
+    if detach:
+        return _said(output, {**asked, "service": service}, f"drill {asked['drill']} of {service} begins")
+    try:
+        ended = _follow(client, service, asked, to_error=output == "json")
+    except KeyboardInterrupt:
+        click.echo(
+            f"drill {asked['drill']} goes on by itself and is undone; `celadon drill end {service}`", err=True
+        )
+        return ExitCode.PERSON
+    if ended is None:
+        return ExitCode.REFUSED
+    code = CODES[ended["verdict"]]
+    return _said(output, {"service": service, **ended, "exit_code": code}, "\n".join(_told(ended)), code)
+
+
+def _follow(client: Client, service: str, asked: Json, *, to_error: bool) -> Json | None:
+    """How the drill ended, with what was decided on the way said; None when it was refused after all."""
+    number = asked["drill"]
+    for news in Feed(client=client, names=[service], after={service: asked["seq"]}).news():
+        for decision in news.decisions:
+            if decision["drill"] != number and asked["asked_seq"] not in decision["handled"]:
+                continue
+            click.echo(f"{clock()} {first_line(decision['reason']['text'])}", err=to_error)
+            if decision["reason"]["code"] == "drill_refused":
+                return None
+        for view in news.views:
+            last = view["last_drill"]
+            if news.lost_s is None and last is not None and last["drill"] == number:
+                return dict(last)
+    raise LastingFault("the daemon ended before the drill did", "`celadon up` goes on with it and undoes it")
+
+
+def _told(of: Json) -> list[str]:
+    """The report in plain words."""
+    seen = of["measured"]
+    rto = "not reached" if seen["rto_s"] is None else f"{seen['rto_s']:.2f} s"
+    told = [
+        f"{of['verdict']}: {first_line(of['reason']['text'])}",
+        f"  requests     {seen['requests']} since the failure, {of['rate']:g} a second; {seen['failed']} failed",
+        f"  longest gap  {seen['gap_ms']:.0f} ms between two right answers; the slowest took {seen['slowest_ms']:.0f} ms",
+        f"  RTO          {rto}, goal {of['rto_goal_s']:g} s",
+    ]
+    if seen["acknowledged"] is not None:
+        told.append(f"  RPO          {seen['lost']} of {seen['acknowledged']} confirmed commands lost")
+    if seen["back_s"] is not None:
+        told.append(f"  daemon       decided again after {seen['back_s']:.2f} s")
+    if seen["refused_writes"] is not None:
+        told.append(f"  journal      {seen['refused_writes']} writes found no space, and nothing was decided")
+    told.append("  undone       yes" if of["undone"] else "  undone       NO")
+    return told
+
+
+@drill.command("list")
+@output_option
+@click.pass_obj
+def list_kinds(where: Where, output: str) -> int:
+    """What can be rehearsed."""
+    told = Client(where.socket).get("/v1/drills")
+    if output == "json":
+        say_json(told)
+        return ExitCode.REACHED
+    rows = [
+        (
+            (kind["kind"], lines.STRONG),
+            ("all services" if kind["reaches_all_services"] else "the service", lines.QUIET),
+            (kind["says"], lines.PLAIN),
+        )
+        for kind in told["kinds"]
+    ]
+    show_table(("KIND", "REACHES", "WHAT FAILS"), rows, plain=is_plain())
+    return ExitCode.REACHED
+
+
+@drill.command("history")
+@click.argument("service")
+@output_option
+@click.pass_obj
+def history(where: Where, service: str, output: str) -> int:
+    """The drills of a service, newest first, each with its verdict and its figures."""
+    namespace, bare = split(service)
+    told = Client(where.socket).get(f"/v1/services/{bare}/drills", namespace=namespace)
+    if output == "json":
+        say_json({"service": service, **told})
+        return ExitCode.REACHED
+    now = time.time()
+    titles = ("DRILL", "KIND", "VERDICT", "BEGAN", "TOOK", "FAILED", "GAP", "RTO", "WHY")
+    show_table(titles, [_row(one, now) for one in reversed(told["drills"])], plain=is_plain())
+    return ExitCode.REACHED
+
+
+def _row(of: Json, now: float) -> tuple[lines.Span, ...]:
+    seen = of["measured"]
+    return (
+        (str(of["drill"]), lines.STRONG),
+        (of["kind"], lines.PLAIN),
+        (of["verdict"], STYLES[of["verdict"]]),
+        (ago(of["began_at"], now), lines.QUIET),
+        (span(of["ended_at"] - of["began_at"]), lines.QUIET),
+        (f"{seen['failed']} of {seen['requests']}", lines.PLAIN),
+        (f"{seen['gap_ms']:.0f} ms", lines.PLAIN),
+        ("-" if seen["rto_s"] is None else f"{seen['rto_s']:.2f} s", lines.PLAIN),
+        (first_line(of["reason"]["text"]), lines.PLAIN),
+    )
+
+
+@drill.command("end")
+@click.argument("service")
+@output_option
+@click.pass_obj
+def end(where: Where, service: str, output: str) -> int:
+    """End a drill before its time; what it did is undone first."""
+    namespace, bare = split(service)
+    asked = Client(where.socket).post(f"/v1/services/{bare}/drills/end?namespace={namespace}")
+    return _said(
+        output, {**asked, "service": service}, f"drill {asked['drill']} is being undone, then it ends"
+    )
+
+
+def _said(output: str, value: Json, text: str, code: ExitCode = ExitCode.REACHED) -> ExitCode:
+    if output == "json":
+        say_json(value)
+    else:
+        say(text)
+    return code

@@ -1,0 +1,107 @@
+"""Whom a drill hits, and whether those that it spares can carry the service. Pure."""
+
+from collections.abc import Sequence
+
+from celadon.domain.command import Deploy, Remove, Rollback
+from celadon.domain.drill import OF_REPLICAS, DrillKind, DrillOrder, Victim
+from celadon.domain.facts import Facts, ReplicaFact, ReplicaState, Unknown
+from celadon.domain.goal import Arm, arm_of
+from celadon.domain.memory import Memory
+
+
+def hindrance(memory: Memory, facts: Facts, order: DrillOrder) -> str | None:
+    """Why this drill may not be, as things stand. What a person insists on is not weighed any more."""
+    if memory.live is None or memory.settings is None or memory.removing:
+        return "nothing of the service is live"
+    if isinstance(facts.replicas, Unknown):
+        return f"which replicas there are is not known ({facts.replicas.why})"
+    if not victims(memory, facts, order.kind, 0) and order.kind in OF_REPLICAS | {DrillKind.KILL_PROXY}:
+        return "none is ready that could be hit"
+    return None if order.insists else _moving(memory) or _too_few(memory, facts, order.kind)
+
+
+def _moving(memory: Memory) -> str | None:
+    if memory.release is not None:
+        return f"release {memory.release.id} has not ended"
+    waiting = (a for a in memory.commands if isinstance(a.command, Deploy | Rollback | Remove))
+    return "a release waits to begin" if next(waiting, None) is not None else None
+
+
+def _too_few(memory: Memory, facts: Facts, kind: DrillKind) -> str | None:
+    """Whether what is left carries everything (N-1)."""
+    assert memory.settings is not None
+    if kind is DrillKind.KILL_PROXY and len(facts.drill.proxies) < 2:
+        return "there is one proxy, and nobody takes over from it; `celadon up --proxies 2` runs two"
+    replicas, redundancy = memory.settings.replicas.wanted, memory.settings.redundancy
+    needed = replicas - redundancy.spare(replicas)
+    hit = {victim.pid for victim in victims(memory, facts, kind, 0)} if kind in OF_REPLICAS else set()
+    left = [one for one in _ready(memory, facts) if one.pid not in hit]
+    main = sum(arm_of(one.id.index) is Arm.MAIN for one in left)
+    behind = sum(arm_of(one.id.index) is Arm.STANDBY for one in left)
+    if main >= needed or (redundancy.standby and behind >= redundancy.standby):
+        return None
+    stands = f" and {behind} of {redundancy.standby} behind them" if redundancy.standby else ""
+    return f"{main} ready replicas{stands} would be left, and {needed} carry the service"
+
+
+def victims(memory: Memory, facts: Facts, kind: DrillKind, number: int) -> tuple[Victim, ...]:
+    """Whom it hits: always the same for the same facts; drills in a row take turns."""
+    if kind is DrillKind.KILL_PROXY:
+        pids = facts.drill.proxies
+        return (Victim(pid=pids[number % len(pids)]),) if pids else ()
+    if kind not in OF_REPLICAS:
+        return ()
+    main = [one for one in _ready(memory, facts) if arm_of(one.id.index) is Arm.MAIN]
+    if not main:
+        return ()
+    match kind:
+        case DrillKind.KILL_FIRST_PRIORITY:
+            return _as_victims(main)
+        case DrillKind.KILL_ZONE:
+            zones = sorted({one.zone for one in main})
+            lost = zones[number % len(zones)]
+            return _as_victims([one for one in _running(facts) if one.zone == lost])
+        case _:
+            return _as_victims([main[number % len(main)]])
+
+
+def _as_victims(replicas: Sequence[ReplicaFact]) -> tuple[Victim, ...]:
+    return tuple(Victim(replica=one.id, pid=one.pid) for one in replicas if one.pid is not None)
+
+
+def _ready(memory: Memory, facts: Facts) -> list[ReplicaFact]:
+    """Of what is live, in every arm."""
+    return [
+        one for one in _running(facts) if one.id.revision == memory.live and one.state is ReplicaState.READY
+    ]
+
+
+def _running(facts: Facts) -> list[ReplicaFact]:
+    assert not isinstance(facts.replicas, Unknown)
+    known = sorted(facts.replicas.value, key=lambda one: one.id)
+    return [one for one in known if one.state is not ReplicaState.EXITED]
+
+
+def in_words(kind: DrillKind, hit: Sequence[Victim]) -> str:
+    """What is done, in words."""
+    names = ", ".join(
+        f"{victim.replica.revision}/{victim.replica.index}" if victim.replica else f"process {victim.pid}"
+        for victim in hit
+    )
+    match kind:
+        case DrillKind.KILL_REPLICA:
+            return f"SIGKILL to replica {names}"
+        case DrillKind.HANG_REPLICA:
+            return f"SIGSTOP to replica {names}"
+        case DrillKind.KILL_ZONE:
+            return f"SIGKILL to every replica of a zone: {names}"
+        case DrillKind.KILL_FIRST_PRIORITY:
+            return f"SIGKILL to every replica of the first set: {names}"
+        case DrillKind.KILL_PROXY:
+            return f"SIGKILL to the proxy, {names}"
+        case DrillKind.KILL_DAEMON:
+            return "SIGKILL to the daemon"
+        case DrillKind.FILL_DISK:
+            return "no page more for the journal, as on a full disk"
+        case DrillKind.FREEZE_METRICS:
+            return "the counters of the judge stand still"

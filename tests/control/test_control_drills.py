@@ -1,0 +1,196 @@
+"""Stories of drills through the whole tick with its real journal: a failure, a crash, a deploy in between."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+from control_asked import ask, deploy
+from control_world import World
+from release_given import BLUE, GREEN, SERVICE
+
+from celadon.domain.command import EndDrill, RunDrill
+from celadon.domain.drill import (
+    Drill,
+    DrillFacts,
+    DrillKind,
+    DrillPhase,
+    DrillVerdict,
+    FaultFact,
+    Lease,
+    Measured,
+    ProbeFact,
+)
+from celadon.domain.launch import Asks
+from celadon.domain.names import ServiceKey
+from celadon.domain.reason import Code
+from celadon.resilience.drill import next_drill, order_of
+
+
+@dataclass
+class Drills:
+    """What fails and what measures in the small world. It outlives the daemon, as the real ones do."""
+
+    world: World
+    probing: int = 0
+    began_at: float = 0.0
+    fault: FaultFact | None = None
+    until: float = 0.0
+    undone: int = 0
+
+    def observe(self, service: ServiceKey, drill: Drill | None) -> DrillFacts:
+        if self.fault is not None and self.fault.undone_at is None and self.world.at >= self.until:
+            self.fault = replace(self.fault, undone_at=self.until)
+        return DrillFacts(probe=self._measured(drill) if self.probing else None, fault=self.fault)
+
+    def _measured(self, drill: Drill | None) -> ProbeFact:
+        struck_at = drill.struck_at if drill and drill.struck_at else self.world.at
+        before = round(25 * (struck_at - self.began_at))
+        since = Measured(requests=round(25 * (self.world.at - struck_at)))
+        return ProbeFact(
+            drill=self.probing,
+            before=before,
+            ok_before=before,
+            measured=since,
+            clear_to=self.world.at,
+            steady=True,
+        )
+
+    def probe(self, service: ServiceKey, drill: Drill, asks: Asks) -> None:
+        assert (asks.golden, asks.ready) == (None, "/healthz/ready")
+        self.probing, self.began_at = drill.number, self.world.at
+
+    def strike(self, service: ServiceKey, lease: Lease) -> None:
+        goal = self.world.memory.goal
+        assert goal is not None
+        assert lease in goal.leases, "a failure without a recorded lease"
+        assert self.fault is None, "a failure was made twice"
+        self.fault = FaultFact(drill=lease.drill, struck_at=self.world.at, hit=1)
+        self.until = lease.until
+
+    def undo(self, service: ServiceKey, drill: int) -> None:
+        assert self.fault is not None
+        self.fault = replace(self.fault, undone_at=self.world.at)
+        self.undone += 1
+
+    def forget(self, service: ServiceKey) -> None:
+        assert self.fault is None or self.fault.undone_at is not None, "forgotten while it lasts"
+        self.probing, self.fault = 0, None
+
+
+@pytest.fixture
+def drills(world: World) -> Iterator[Drills]:
+    made = Drills(world)
+    world.effects = replace(world.effects, drills=made)
+    deploy(world, BLUE)
+    world.until_ended()
+    yield made
+    assert made.fault is None or made.fault.undone_at is not None
+
+
+def run(world: World, kind: DrillKind = DrillKind.FREEZE_METRICS, **given: object) -> None:
+    settings = world.memory.settings
+    assert settings is not None
+    order = order_of(kind, settings, **given)  # type: ignore[arg-type]
+    ask(world, RunDrill(drill=next_drill(world.memory), order=order))
+
+
+def until_phase(world: World, phase: DrillPhase) -> None:
+    for _ in range(100):
+        world.step()
+        if world.memory.drill is not None and world.memory.drill.phase is phase:
+            return
+    raise AssertionError(f"never {phase}: {world.memory.drill}")
+
+
+def until_over(world: World) -> None:
+    for _ in range(400):
+        world.step()
+        if world.memory.drill is None:
+            return
+    raise AssertionError(f"the drill did not end: {world.memory.drill}")
+
+
+def test_a_drill_is_measured_struck_undone_and_told(world: World, drills: Drills) -> None:
+    run(world)
+    until_over(world)
+    report = world.memory.drills[-1]
+    assert (report.verdict, report.undone) == (DrillVerdict.PASS, True)
+    assert report.struck_at is not None
+    assert report.began_at + 4 < report.struck_at < report.ended_at
+    world.step()
+    assert (drills.probing, drills.fault) == (0, None)
+    codes = [
+        record.body["reason"]["code"]
+        for record in world.journal.records(SERVICE)
+        if "drill" in str(record.body.get("reason", ""))
+    ]
+    assert codes == [
+        Code.DRILL_BEGAN,
+        Code.DRILL_STRIKES,
+        Code.DRILL_STRUCK,
+        Code.DRILL_OVER,
+        Code.DRILL_PASSED,
+    ]
+
+
+@pytest.mark.parametrize("phase", list(DrillPhase))
+def test_a_daemon_that_dies_goes_on_with_the_drill(world: World, drills: Drills, phase: DrillPhase) -> None:
+    run(world, lasts_s=6.0)
+    until_phase(world, phase)
+    world.crash()
+    until_over(world)
+    assert world.memory.drills[-1].verdict is DrillVerdict.PASS
+    assert world.memory.goal is not None
+    assert world.memory.goal.leases == ()
+
+
+def test_a_lease_that_ended_while_no_daemon_was_there_is_not_made_again(world: World, drills: Drills) -> None:
+    run(world, lasts_s=6.0)
+    until_phase(world, DrillPhase.STRUCK)
+    world.crash()
+    world.at += 60.0
+    until_over(world)
+    assert world.memory.drills[-1].undone
+    assert drills.undone == 0
+
+
+def test_a_deploy_waits_until_the_drill_is_undone(world: World, drills: Drills) -> None:
+    run(world, lasts_s=600.0)
+    until_phase(world, DrillPhase.STRUCK)
+    deploy(world, GREEN)
+    while world.memory.release is None:
+        world.step()
+    assert drills.fault is None or drills.fault.undone_at is not None
+    assert world.memory.drills[-1].because.code is Code.DRILL_GAVE_WAY
+    world.until_ended()
+    assert world.memory.live == GREEN.id
+    assert world.lost == 0
+
+
+def test_a_person_may_end_it_before_its_time(world: World, drills: Drills) -> None:
+    run(world, lasts_s=600.0)
+    until_phase(world, DrillPhase.STRUCK)
+    ask(world, EndDrill(drill=1))
+    until_over(world)
+    assert drills.undone == 1
+    assert world.memory.drills[-1].because.code is Code.DRILL_ENDS_EARLY
+
+
+def test_a_second_drill_is_refused_and_the_first_one_goes_on(world: World, drills: Drills) -> None:
+    run(world)
+    until_phase(world, DrillPhase.STRUCK)
+    run(world)
+    world.step()
+    assert world.view is not None
+    assert world.view.because.code is Code.DRILL_REFUSED
+    assert world.memory.commands == ()
+    until_over(world)
+    assert [one.number for one in world.memory.drills] == [1]
+
+
+def test_where_nobody_can_measure_nothing_is_done(world: World) -> None:
+    deploy(world, BLUE)
+    world.until_ended()
+    run(world)
+    until_over(world)
+    assert world.memory.drills[-1].because.code is Code.DRILL_NOT_MEASURED

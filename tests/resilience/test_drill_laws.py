@@ -1,0 +1,310 @@
+"""Laws of drills: whatever is seen and asked meanwhile, each ends, is undone before, and never meets another one."""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "release"))
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from release_given import BLUE, SERVICE, deploy, facts, live, replicas
+
+from celadon.control.reconcile import reconcile
+from celadon.domain.action import ForgetDrill, Probe, Strike, Undo
+from celadon.domain.command import Asked, Command, EndDrill, RunDrill
+from celadon.domain.drill import (
+    DrillFacts,
+    DrillKind,
+    DrillOrder,
+    DrillPhase,
+    DrillVerdict,
+    FaultFact,
+    Measured,
+    ProbeFact,
+)
+from celadon.domain.facts import Facts, Now, ReplicaState
+from celadon.domain.goal import Arm
+from celadon.domain.memory import Memory
+from celadon.domain.names import STANDBY_FROM
+from celadon.domain.reason import Code
+from celadon.domain.spec import Redundancy, Survives
+from celadon.resilience.drill import next_drill, order_of, refusal, rehearse
+from celadon.resilience.place import place
+from celadon.resilience.spared import victims
+
+STEP_S = 0.5
+LIMIT = 400
+
+
+def service(count: int = 2, **redundancy: object) -> Memory:
+    memory = live(replicas=count)
+    assert memory.settings is not None
+    spared = Redundancy(survives=Survives.REPLICA, **redundancy)  # type: ignore[arg-type]
+    return replace(memory, settings=replace(memory.settings, redundancy=spared))
+
+
+@dataclass
+class Rehearsal:
+    """A service under drill, and a world that does what it is asked for, in its own time.
+
+    lag: ticks until a failure is there and until it is undone. bad: of the requests after it fail. blind: the probe
+    says nothing.
+    """
+
+    memory: Memory
+    count: int = 2
+    at: float = 1000.0
+    lag: int = 1
+    bad: int = 0
+    slowest_ms: float = 20.0
+    blind: bool = False
+    dead: bool = False
+    probe: ProbeFact | None = None
+    fault: FaultFact | None = None
+    due: list[tuple[int, str]] = None  # type: ignore[assignment]
+    ticks: int = 0
+    struck: int = 0
+
+    def seen(self) -> Facts:
+        there = tuple(
+            replace(one, pid=100 + one.id.index) for one in replicas(BLUE, (ReplicaState.READY,) * self.count)
+        )
+        return replace(
+            facts(self.at, there), drill=DrillFacts(probe=self.probe, fault=self.fault, proxies=(7, 8))
+        )
+
+    def ask(self, command: Command) -> None:
+        asked = Asked(seq=self.memory.seq + 1, at=self.at, command=command)
+        self.memory = replace(self.memory, seq=self.memory.seq + 1, commands=(*self.memory.commands, asked))
+
+    def run(self, kind: DrillKind, **given: object) -> DrillOrder:
+        assert self.memory.settings is not None
+        order = order_of(kind, self.memory.settings, **given)  # type: ignore[arg-type]
+        self.ask(RunDrill(drill=next_drill(self.memory), order=order))
+        return order
+
+    def step(self) -> None:
+        self.at, self.ticks = self.at + STEP_S, self.ticks + 1
+        self._world()
+        before, seen = self.memory.drill, self.seen()
+        done = rehearse(self.memory, seen, Now(wall=self.at, elapsed_s=STEP_S))
+        left = tuple(a for a in self.memory.commands if a.seq not in done.handled)
+        self.memory = replace(done.memory, commands=left)
+        self.memory = replace(self.memory, goal=place(self.memory, ()))
+        if before is not None and self.memory.drill is None:
+            assert self.fault is None or self.fault.undone_at is not None, "it ended before it was undone"
+        for action in reconcile(SERVICE, self.memory, seen):
+            self._begin(action)
+
+    def _begin(self, action: object) -> None:
+        self.due = self.due or []
+        match action:
+            case Probe(drill=drill):
+                self.probe = None if self.blind else ProbeFact(drill=drill.number)
+            case Strike(lease=lease):
+                assert self.memory.goal is not None
+                assert lease in self.memory.goal.leases, "a failure without a recorded lease"
+                assert self.at < lease.until
+                self.fault = FaultFact(drill=lease.drill)
+                self.due.append((self.ticks + self.lag, "strike"))
+            case Undo() if not any(what == "undo" for _, what in self.due):
+                self.due.append((self.ticks + self.lag, "undo"))
+            case ForgetDrill():
+                self.probe, self.fault = None, None
+            case _:
+                pass
+
+    def _world(self) -> None:
+        for due in [due for due in self.due or () if due[0] <= self.ticks]:
+            self.due.remove(due)
+            if self.fault is not None and due[1] == "strike" and self.fault.undone_at is None:
+                self.struck += 1
+                self.fault = replace(self.fault, struck_at=self.at, hit=0 if self.dead else 1)
+            if self.fault is not None and due[1] == "undo":
+                self.fault = replace(self.fault, undone_at=self.at)
+        drill = self.memory.drill
+        if self.probe is None or drill is None:
+            return
+        after = drill.struck_at is not None
+        before = self.probe.before + (0 if after else round(25 * STEP_S))
+        measured = self.probe.measured
+        if after:
+            measured = Measured(
+                requests=measured.requests + round(25 * STEP_S), failed=self.bad, slowest_ms=self.slowest_ms
+            )
+        self.probe = replace(
+            self.probe,
+            before=before,
+            ok_before=before,
+            clear_to=self.at,
+            steady=True,
+            measured=measured,
+        )
+
+    def until_over(self) -> None:
+        for _ in range(LIMIT):
+            self.step()
+            if self.memory.drill is None and not self.memory.commands:
+                return
+        raise AssertionError(f"the drill did not end: {self.memory.drill}")
+
+
+KINDS = st.sampled_from(list(DrillKind))
+
+
+@settings(max_examples=60, deadline=None)
+@given(KINDS, st.integers(1, 8), st.integers(0, 60), st.booleans(), st.booleans())
+def test_every_drill_ends_and_is_undone_before(
+    kind: DrillKind, lag: int, ended_after: int, blind: bool, dead: bool
+) -> None:
+    world = Rehearsal(memory=service(), lag=lag, blind=blind, dead=dead)
+    world.run(kind, insists=True)
+    for _ in range(ended_after):
+        world.step()
+    world.ask(EndDrill(drill=1))
+    world.until_over()
+    assert len(world.memory.drills) == 1
+    assert world.memory.drills[0].undone
+    assert world.memory.goal is not None
+    assert world.memory.goal.leases == ()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(KINDS, st.integers(0, 30)), min_size=1, max_size=5))
+def test_two_drills_are_never_under_way_at_once(asked: list[tuple[DrillKind, int]]) -> None:
+    world = Rehearsal(memory=service())
+    for kind, ticks in asked:
+        world.run(kind, insists=True)
+        for _ in range(ticks):
+            under_way = world.memory.drill
+            world.step()
+            now = world.memory.drill
+            assert under_way is None or now is None or now.number == under_way.number
+            assert world.memory.goal is not None
+            assert len(world.memory.goal.leases) <= 1
+    world.until_over()
+    numbers = [report.number for report in world.memory.drills]
+    assert numbers == sorted(set(numbers))
+
+
+@pytest.mark.parametrize("kind", list(DrillKind))
+def test_a_service_that_loses_nothing_passes(kind: DrillKind) -> None:
+    world = Rehearsal(memory=service(3, standby=1, zones=("a", "b", "c")), count=3)
+    world.run(kind, insists=kind in {DrillKind.KILL_ZONE, DrillKind.KILL_FIRST_PRIORITY})
+    world.until_over()
+    report = world.memory.drills[-1]
+    assert (report.verdict, report.because.code) == (DrillVerdict.PASS, Code.DRILL_PASSED)
+    assert world.struck == 1
+
+
+def test_what_was_not_hit_shows_nothing() -> None:
+    world = Rehearsal(memory=service(), dead=True)
+    world.run(DrillKind.KILL_REPLICA)
+    world.until_over()
+    assert world.memory.drills[-1].verdict is DrillVerdict.INCONCLUSIVE
+    assert world.memory.drills[-1].because.code is Code.DRILL_NOT_HIT
+
+
+def test_a_failed_request_that_may_be_repeated_fails_the_drill() -> None:
+    world = Rehearsal(memory=service(), bad=1)
+    world.run(DrillKind.KILL_REPLICA)
+    world.until_over()
+    assert world.memory.drills[-1].because.code is Code.DRILL_FAILED_REQUESTS
+
+
+def test_a_caller_who_was_kept_waiting_fails_the_drill() -> None:
+    world = Rehearsal(memory=service(), slowest_ms=9000.0)
+    world.run(DrillKind.HANG_REPLICA)
+    world.until_over()
+    assert world.memory.drills[-1].because.code is Code.DRILL_HELD_BACK
+    assert world.memory.drills[-1].verdict is DrillVerdict.FAIL
+
+
+def test_a_probe_that_says_nothing_ends_a_drill_before_anything_is_done() -> None:
+    world = Rehearsal(memory=service(), blind=True)
+    world.run(DrillKind.KILL_REPLICA)
+    world.until_over()
+    assert world.struck == 0
+    assert world.memory.drills[-1].because.code is Code.DRILL_NOT_MEASURED
+
+
+def test_a_deploy_ends_a_drill_and_waits_until_it_is_undone() -> None:
+    world = Rehearsal(memory=service(), lag=3)
+    world.run(DrillKind.HANG_REPLICA)
+    while world.memory.drill is None or world.memory.drill.phase is not DrillPhase.STRUCK:
+        world.step()
+    world.memory = deploy(world.memory)
+    for _ in range(LIMIT):
+        done = rehearse(world.memory, world.seen(), Now(wall=world.at))
+        passes = bool(done.memory.commands)
+        assert not passes or world.fault is None or world.fault.undone_at is not None
+        if passes:
+            break
+        world.step()
+    assert world.memory.drill is None or done.memory.drill is None
+    assert (world.memory.drills or done.memory.drills)[-1].because.code is Code.DRILL_GAVE_WAY
+
+
+def test_a_clock_that_is_set_back_makes_no_lease_longer() -> None:
+    world = Rehearsal(memory=service())
+    world.run(DrillKind.FREEZE_METRICS, lasts_s=10.0)
+    while world.memory.drill is None or world.memory.drill.lease is None:
+        world.step()
+    world.at -= 3600
+    world.step()
+    assert world.memory.drill.lease.until <= world.at + 10.0
+    world.until_over()
+
+
+def seen(count: int, ready: int) -> Facts:
+    world = Rehearsal(memory=service(), count=count)
+    found = world.seen()
+    states = tuple(
+        replace(one, state=ReplicaState.READY if one.id.index < ready else ReplicaState.STARTING)
+        for one in found.replicas.value  # type: ignore[union-attr]
+    )
+    return replace(found, replicas=replace(found.replicas, value=states))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("count", "ready", "refused"), [(2, 2, False), (2, 1, True), (1, 1, True), (3, 3, False), (3, 2, True)]
+)
+def test_it_is_refused_where_too_few_would_be_left(count: int, ready: int, refused: bool) -> None:
+    memory = service(count)
+    assert memory.settings is not None
+    order = order_of(DrillKind.KILL_REPLICA, memory.settings)
+    assert (refusal(memory, seen(count, ready), order) is not None) is refused
+    if refused:
+        insisted = replace(order, insists=True)
+        assert refusal(memory, seen(count, ready), insisted) is None
+
+
+def test_a_release_that_moves_is_a_reason_to_refuse() -> None:
+    memory = deploy(service())
+    assert memory.settings is not None
+    found = refusal(memory, seen(2, 2), order_of(DrillKind.KILL_REPLICA, memory.settings))
+    assert found is not None
+    assert "a release waits to begin" in str(found.fields["why"])
+
+
+def test_drills_in_a_row_take_turns() -> None:
+    memory, there = service(3), seen(3, 3)
+    hit = [victims(memory, there, DrillKind.KILL_REPLICA, number)[0].pid for number in range(3)]
+    assert len(set(hit)) == 3
+    assert hit == [victims(memory, there, DrillKind.KILL_REPLICA, number)[0].pid for number in range(3)]
+
+
+def test_the_standby_set_is_spared_when_all_of_the_first_is_killed() -> None:
+    memory, there = service(2, standby=1), seen(3, 3)
+    last = there.replicas.value[-1]  # type: ignore[union-attr]
+    standby = replace(last, id=replace(last.id, index=STANDBY_FROM))
+    there = replace(
+        there,
+        replicas=replace(there.replicas, value=(*there.replicas.value[:-1], standby)),  # type: ignore[union-attr, arg-type]
+    )
+    hit = victims(memory, there, DrillKind.KILL_FIRST_PRIORITY, 1)
+    assert {victim.replica.index for victim in hit if victim.replica} == {0, 1}
+    assert Arm.STANDBY
+    assert refusal(memory, there, order_of(DrillKind.KILL_FIRST_PRIORITY, memory.settings)) is None  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PURE := $(wildcard tests/domain tests/parse tests/judge tests/capacity tests/release tests/resilience tests/house)
 BENCHES := switch services judge exposure scale failover
 
-.PHONY: demo test check bench soak lock clean
+.PHONY: demo test check bench soak digests lock clean
 
 demo: $(STAMP)
 	$(BIN)/celadon demo
@@ -28,6 +28,10 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	@for name in $(BENCHES); do $(BIN)/python -m bench.$$name || exit $$?; done
+
+# What comes to pass in the first thousand worlds, after a change that is meant to change it.
+digests: $(STAMP)
+	$(BIN)/python -m celadon.sim --seeds 1000 --write
 
 # An hour, so it is none of the benchmarks: does anything grow that should not?
 soak: $(STAMP)

@@ -11,6 +11,7 @@ from celadon.sim.play import play
 SEEDS = 200
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_planted_bug_is_found_by_its_law(mutant: Mutant):
     told: dict[str, int] = {}

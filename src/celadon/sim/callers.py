@@ -80,7 +80,9 @@ class Callers:
 
     def _starved(self, route: Route, part: Part, wanted: Wanted, requests: float) -> float:
         """Most of what a revision should get goes to another one."""
-        other = next((key for key, there in wanted.endpoints if key != part.revision and there), None)
+        split = [one.revision for one in route.split if one.revision != part.revision]
+        there = [key for key, points in wanted.endpoints if key != part.revision and points]
+        other = next(iter((*split, *there)), None)
         if other is None:
             return requests
         self._answer(route, other, Arm.MAIN, _of(wanted.endpoints, other), requests * 0.8)

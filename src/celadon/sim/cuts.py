@@ -17,7 +17,7 @@ RATE = 400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """How a script ended, as far as people and callers can tell."""
+    """How a script ended, as far as callers can tell: by what it was ended may depend on when it was looked at."""
 
     ended: tuple[str, ...]
     live: RevisionId | None
@@ -69,7 +69,7 @@ def _end(world: World) -> End:
     goal = world.memory.goal
     shares = {part.revision: part.share for route in goal.routes for part in route.split} if goal else {}
     return End(
-        ended=tuple(world.ended),
+        ended=tuple(end.split("/", maxsplit=1)[0] for end in world.ended),
         live=world.memory.live,
         shares=tuple(sorted(shares.items())),
         replicas=tuple(str(key) for key in sorted(world.site.machine.there)),

@@ -4,6 +4,7 @@ The bytes of a record are made when the disk is read, which is after a crash, an
 frozen, so the same bytes come out, and most worlds are never read.
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from celadon.domain.record import FORMAT, Kind, Record
 from celadon.domain.release import Taken
 from celadon.sim.disk import Disk
 from celadon.store.chain import BrokenChainError, Link, follow, from_bytes, sha256, to_bytes
-from celadon.store.codec import encode
+from celadon.store.codec import decode, encode
 from celadon.store.fold import UnreadableError, fold, next_epoch, stamped, tick_body
 
 
@@ -119,7 +120,8 @@ class SimJournal:
 
     def records(self, service: ServiceKey) -> Sequence[Record]:
         """Its records in order, from the bytes on the disk."""
-        return tuple(record for record in _records(self.disk)[0] if record.service == service)
+        found = (from_bytes(data) for _, data, _ in _lines(self.disk))
+        return tuple(record for record in found if record.service == service)
 
     def ask(self, service: ServiceKey, command: Command, at: float) -> Asked:
         """Journal a command. It survives any crash from the moment this returns."""
@@ -202,31 +204,27 @@ class SimJournal:
 
     def _read(self) -> None:
         """What a restart reads: every record, checked against the chain, and folded."""
-        records, size, frames = _records(self.disk)
         links: dict[ServiceKey, Link] = {}
-        self.disk.cut(size)
-        for record, frame in zip(records, frames, strict=True):
-            service = record.service
-            before = self.read(service)
+        size = 0
+        for line, data, digest in _lines(self.disk):
+            size += len(line)
             try:
-                _, links[service] = follow(links.get(service, Link()), service, frame()[65:-1])
-                memory = fold(before, record)
+                service = decode(ServiceKey, json.loads(data)["service"])
+                record, links[service] = follow(links.get(service, Link()), service, data, digest)
+                memory = fold(self.read(service), record)
             except (BrokenChainError, UnreadableError) as error:
-                raise LastingFault(f"record {record.seq} of {service} can not be trusted: {error}") from error
-            self._heads[service] = _Head(memory, frame)
+                raise LastingFault(f"a record of the journal can not be trusted: {error}") from error
+            self._heads[service] = _Head(memory, Frame(None, None, line, digest))
+        self.disk.cut(size)
 
 
-def _records(disk: Disk) -> tuple[list[Record], int, list[Frame]]:
-    """Every whole record, how many bytes they are, and their frames. Only the last line may be torn."""
-    records, frames, size = [], [], 0
+def _lines(disk: Disk) -> Iterator[tuple[bytes, bytes, str]]:
+    """Every whole line with the record in it and its hash. Only the last line may be torn."""
     lines = disk.read().split(b"\n")
     for number, line in enumerate(lines):
-        last, data = line[:64].decode(errors="replace"), line[65:]
-        if not line or sha256(data) != last:
+        digest, data = line[:64].decode(errors="replace"), line[65:]
+        if not line or sha256(data) != digest:
             if number + 1 < len(lines) and line:
                 raise LastingFault(f"line {number + 1} of the journal is not what was written there")
-            break
-        records.append(from_bytes(data))
-        frames.append(Frame(None, None, line + b"\n", last))
-        size += len(line) + 1
-    return records, size, frames
+            return
+        yield line + b"\n", data, digest

@@ -92,7 +92,7 @@ class Play:
         self.next_order -= 1
         if self.next_order > 0 or memory.commands or (self.healing and memory.live is not None):
             return
-        self.next_order = random.randint(5, 20)
+        self.next_order = random.randint(8, 25)
         self._order()
 
     def _order(self) -> None:
@@ -170,8 +170,8 @@ def play(seed: int, transcript: list[str] | None = None) -> Outcome:
     aims = [PAIRS[(seed * AIMS + place) * STRIDE % count] for place in range(AIMS)]
     kinds = random.sample(list(Fault), random.randint(0, 5))
     policies = random.sample(list(POLICIES), 3)
-    world.site.callers.rate = random.choice((20.0, 100.0, 400.0))
-    world.site.callers.labelled = random.choice((0.0, 0.1))
+    world.site.callers.rate = random.choice((50.0, 200.0, 400.0))
+    world.site.callers.labelled = random.choice((0.0, 0.01))
     made = Play(world, Trouble(world), aims, kinds, policies)
     made.next_fault = random.uniform(10.0, 60.0)
     world.daemon.ticked = made.ticked

@@ -177,8 +177,9 @@ class Views:
         by, before = self.book.site.callers.by, self.visit.before
         since = {one: counts[0] - before.get(one, 0) for one, counts in by.items()}
         total, green = sum(since.values()), since.get(release.green, 0)
-        part = self.book.site.callers.matching if release.plan.match.conditions and share < FULL else 1.0
-        least = SPLIT_LEAST * part * share / FULL * total
+        if release.plan.match.conditions and share < FULL:
+            return  # Of a group's share nothing can be said by all answers.
+        least = SPLIT_LEAST * share / FULL * total
         self.book.holds(
             Law.SPLIT_AGREES,
             green >= least - 2,
@@ -217,6 +218,7 @@ class Views:
             and _fresh(facts.samples, now)
             and _fresh(facts.replicas, now)
             and isinstance(facts.routes, Known)
+            and site.characters[release.blue].error_share == 0.0
             and site.machine.ready(release.blue) >= 1
             and not any(proxy.starves or not proxy.alive for proxy in site.proxies.all)
             and facts.samples.value.complete

@@ -110,7 +110,8 @@ class World:
     def tell(self, line: str) -> None:
         """A line of the transcript."""
         if self.transcript is not None:
-            self.transcript.append(f"{self.kernel.at:8.1f}  {line}")
+            told = line.replace("\n", "; ")
+            self.transcript.append(f"{self.kernel.at:8.1f}  {told}")
 
     def _appended(self, said: Appended) -> None:
         self.laws.appended(said)

@@ -7,6 +7,7 @@ from random import Random
 
 from celadon.domain.command import Abort, Command, Pause, Promote, Remove, Resume, Rollback
 from celadon.domain.names import RevisionId
+from celadon.sim.orders import ZONES
 from celadon.sim.replicas import Replica
 from celadon.sim.world import World
 
@@ -17,7 +18,7 @@ class Fault(StrEnum):
     KILL = "kill a replica"
     HANG = "hang a replica"
     SLOW = "a replica is slow and looks healthy"
-    ZONE = "lose every other replica"
+    ZONE = "lose a zone"
     KILL_PROXY = "kill a proxy"
     LATE_ROUTES = "routes come late"
     REFUSED_ROUTES = "routes are refused"
@@ -124,10 +125,11 @@ def _slow(world: World, random: Random) -> Undo | None:
 
 
 def _zone(world: World, random: Random) -> None:
-    there = world.site.machine.there
-    odd = random.randrange(2)
+    """Everything in one zone ends at once; where there are none, every other replica."""
+    there, lost = world.site.machine.there, random.randrange(2)
     for key in sorted(there):
-        if key.index % 2 == odd:
+        zone = there[key].zone
+        if zone == ZONES[lost] if zone else key.index % 2 == lost:
             world.site.machine.kill(there[key])
 
 

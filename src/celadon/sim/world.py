@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from celadon.control.reconcile import reached
 from celadon.control.view import View
 from celadon.domain.command import Command, Remove
 from celadon.domain.facts import Now
@@ -15,7 +14,7 @@ from celadon.domain.release import Release
 from celadon.sim.daemon import Daemon
 from celadon.sim.journal import Appended
 from celadon.sim.kernel import Kernel
-from celadon.sim.laws.law import Laws
+from celadon.sim.laws.law import Laws, settled
 from celadon.sim.orders import SERVICE
 from celadon.sim.replicas import Character, Replica
 from celadon.sim.site import Ears, Site
@@ -74,7 +73,7 @@ class World:
     def settled(self) -> bool:
         """Whether the last tick saw everything as it should be, with nothing left to do."""
         view = self.daemon.view
-        return bool(view and view.facts and reached(view.memory, view.facts))
+        return bool(view and view.facts and settled(view.memory, view.facts))
 
     def character(self, revision: RevisionId) -> Character:
         """How a revision behaves; it may be changed."""

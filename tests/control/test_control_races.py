@@ -325,3 +325,17 @@ def test_a_stage_does_not_count_while_another_route_is_still_on_its_way(world: W
     )
     world.router_stuck = False
     until(world, Phase.WATCHING)
+
+
+def test_a_stage_does_not_count_by_what_the_router_showed_long_ago(world: World) -> None:
+    deploy(world, BLUE)
+    world.until_ended()
+    deploy(world, GREEN)
+    until(world, Phase.MOVING)
+    world.routes_age_s = 10.0
+    for _ in range(5):
+        world.step()
+    assert world.memory.release is not None
+    assert world.memory.release.phase is Phase.MOVING
+    world.routes_age_s = 0.0
+    until(world, Phase.WATCHING)

@@ -228,13 +228,13 @@ def _promotion_restarts() -> list[Change]:
 
 
 def _units_move() -> list[Change]:
-    original = split._staged
+    original = split.green_share
 
-    def staged(memory: Any, release: Any, blue: Any, number: int, facts: Any) -> Any:
-        late = release.phase is Phase.WATCHING and number and release.dwelt_s > 3
-        return original(memory, release, blue, 0 if late else number, facts)
+    def share(release: Any) -> int:
+        late = release.phase is Phase.WATCHING and release.dwelt_s > 3
+        return original(release) // 2 if late and not release.plan.control else original(release)
 
-    return [(split, "_staged", staged)]
+    return [(split, "green_share", share)]
 
 
 def _never_ends() -> list[Change]:

@@ -56,10 +56,11 @@ class Seen:
         return fresh(self.facts.replicas, self.now.wall)
 
     def confirmed(self, routes: tuple[Route, ...]) -> bool:
-        """Whether the router itself shows these routes in force."""
+        """Whether the router itself shows these routes in force. What it showed long ago is not shown."""
         served = self.facts.routes
         return (
             isinstance(served, Known)
+            and fresh(served, self.now.wall)
             and served.value.confirmed is not None
             and served.value.confirmed.routes == routes
         )

@@ -70,6 +70,7 @@ class World:
     samples_known: bool = True
     router_stuck: bool = False
     hidden: bool = False
+    routes_age_s: float = 0.0
     replicas_unknown: bool = False
     taken_ports: set[int] = field(default_factory=set)
     refused: Refused | None = None
@@ -341,7 +342,7 @@ class Routes:
             drained=frozenset(a for a, one in idle.items() if one.id.revision not in world.busy),
             unrouted=world.unrouted,
         )
-        return Known(value=facts, taken_at=world.at)
+        return Known(value=facts, taken_at=world.at - world.routes_age_s)
 
     def samples(self, service: ServiceKey, since: Cursor) -> Known[Samples] | Unknown:
         world = self.world

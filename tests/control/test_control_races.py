@@ -11,10 +11,12 @@ from release_given import BLUE, GREEN, ROUTE, SERVICE, THIRD, settings
 from celadon.control import accept
 from celadon.control.engine import Engine
 from celadon.domain.command import Abort, Asked, Deploy, Pause, Promote, Remove, Rollback
+from celadon.domain.compare import Compare
 from celadon.domain.facts import ReplicaState
 from celadon.domain.problem import ProblemsError
 from celadon.domain.release import Phase
 from celadon.domain.revision import Revision
+from celadon.domain.spec import Ramp, Step
 
 
 def until(world: World, phase: Phase) -> None:
@@ -286,3 +288,54 @@ def test_a_long_hold_fills_the_journal_slower_and_slower(world: World) -> None:
     for _ in range(2_000):
         world.step(1.8)
     assert len(world.journal.records(SERVICE)) - before < 150
+
+
+def test_a_rollback_does_not_end_while_what_it_takes_back_is_still_on_its_way(world: World) -> None:
+    deploy(world, BLUE)
+    world.until_ended()
+    release = deploy(world, GREEN, gate=True)
+    until(world, Phase.WAITING)
+    world.router_stuck = True
+    ask(world, Promote(release=release))
+    until(world, Phase.MOVING)
+    ask(world, Abort(release=release))
+    world.step()
+    assert world.memory.release is not None, "blue is what is shown, and green may be in force by now"
+    assert world.memory.release.phase is Phase.ROLLING_BACK
+    world.router_stuck = False
+    world.until_ended()
+    assert world.split() == {BLUE.id: 10_000}
+
+
+def test_a_stage_does_not_count_while_another_route_is_still_on_its_way(world: World) -> None:
+    deploy(world, BLUE)
+    world.until_ended()
+    steps = (Step(share=2500, dwell_s=50),)
+    release = deploy(world, GREEN, strategy=Ramp(steps=steps), compare=Compare(rest_s=10_000.0))
+    until(world, Phase.WATCHING)
+    world.router_stuck = True
+    world.characters[GREEN.id].error_share = 1.0
+    until(world, Phase.FROZEN)
+    world.characters[GREEN.id].error_share = 0.0
+    ask(world, Promote(release=release))
+    world.step()
+    assert world.memory.release is not None
+    assert world.memory.release.phase is Phase.MOVING, (
+        "the old route is shown, and the freeze may be in force by now"
+    )
+    world.router_stuck = False
+    until(world, Phase.WATCHING)
+
+
+def test_a_stage_does_not_count_by_what_the_router_showed_long_ago(world: World) -> None:
+    deploy(world, BLUE)
+    world.until_ended()
+    deploy(world, GREEN)
+    until(world, Phase.MOVING)
+    world.routes_age_s = 10.0
+    for _ in range(5):
+        world.step()
+    assert world.memory.release is not None
+    assert world.memory.release.phase is Phase.MOVING
+    world.routes_age_s = 0.0
+    until(world, Phase.WATCHING)

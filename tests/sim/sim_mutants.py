@@ -19,8 +19,7 @@ from celadon.domain.release import Phase
 from celadon.domain.verdict import Fine, Judged, Suspected
 from celadon.judge import compare, guard, metrics
 from celadon.judge import watch as judge_watch
-from celadon.judge.metrics import setup
-from celadon.release import decide, freeze, phases, prepare, split, watch
+from celadon.release import decide, freeze, phases, prepare, split, step, watch
 from celadon.release.step import Seen, Step
 from celadon.sim.laws.names import Law
 from celadon.store import fold
@@ -41,8 +40,8 @@ class Mutant:
 def planted(mutant: Mutant) -> Iterator[None]:
     """The product with this bug in it."""
     with ExitStack() as stack:
-        stack.callback(setup.cache_clear)
-        setup.cache_clear()
+        stack.callback(metrics._KEPT.clear)
+        metrics._KEPT.clear()
         for where, name, value in mutant.changes():
             stack.enter_context(patch.object(where, name, value))
         yield
@@ -88,11 +87,11 @@ def _before_ready() -> list[Change]:
 def _last_one_removed() -> list[Change]:
     original = reconcile._stops
 
-    def stops(goal: Any, facts: Any, served: Any) -> Iterator[Any]:
+    def stops(memory: Any, goal: Any, facts: Any, served: Any) -> Iterator[Any]:
         ready = [one for one in facts.replicas.value if one.state is ReplicaState.READY]
         if len(ready) == 1:
             yield StopReplica(replica=ready[0].id, grace_s=goal.drain_s)
-        yield from original(goal, facts, served)
+        yield from original(memory, goal, facts, served)
 
     return [(reconcile, "_stops", stops)]
 
@@ -171,7 +170,7 @@ def _no_hysteresis() -> list[Change]:
 
 
 def _stale_facts() -> list[Change]:
-    return [(Seen, "_fresh", lambda _self, fact: isinstance(fact, Known))]
+    return [(module, "fresh", lambda fact, _wall: isinstance(fact, Known)) for module in (step, reconcile)]
 
 
 def _no_drain() -> list[Change]:
@@ -216,8 +215,8 @@ def _harm_unheard() -> list[Change]:
 def _promotion_restarts() -> list[Change]:
     original = reconcile._stops
 
-    def stops(goal: Any, facts: Any, served: Any) -> Iterator[Any]:
-        yield from original(goal, facts, served)
+    def stops(memory: Any, goal: Any, facts: Any, served: Any) -> Iterator[Any]:
+        yield from original(memory, goal, facts, served)
         held = [one.revision for one in goal.replicas]
         if goal.prove is None and len(set(held)) == 2 and len(goal.routed) == 1:
             live = next(iter(goal.routed))
@@ -229,13 +228,13 @@ def _promotion_restarts() -> list[Change]:
 
 
 def _units_move() -> list[Change]:
-    original = split._staged
+    original = split.green_share
 
-    def staged(memory: Any, release: Any, blue: Any, number: int, facts: Any) -> Any:
-        late = release.phase is Phase.WATCHING and number and release.dwelt_s > 3
-        return original(memory, release, blue, 0 if late else number, facts)
+    def share(release: Any) -> int:
+        late = release.phase is Phase.WATCHING and release.dwelt_s > 3
+        return original(release) // 2 if late and not release.plan.control else original(release)
 
-    return [(split, "_staged", staged)]
+    return [(split, "green_share", share)]
 
 
 def _never_ends() -> list[Change]:

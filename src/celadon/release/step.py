@@ -56,13 +56,22 @@ class Seen:
         return fresh(self.facts.replicas, self.now.wall)
 
     def confirmed(self, routes: tuple[Route, ...]) -> bool:
-        """Whether the router itself shows these routes in force."""
+        """Whether the router itself shows these routes in force. What it showed long ago is not shown."""
         served = self.facts.routes
         return (
             isinstance(served, Known)
+            and fresh(served, self.now.wall)
             and served.value.confirmed is not None
             and served.value.confirmed.routes == routes
         )
+
+    def arrived(self, routes: tuple[Route, ...]) -> bool:
+        """Whether the router shows these routes in force and nothing else is under way to it.
+
+        What was asked for meanwhile and is not wanted any more may be in force already, though it is not shown yet.
+        """
+        served = self.facts.routes
+        return self.confirmed(routes) and isinstance(served, Known) and served.value.pending is None
 
     def refused(
         self, *, routes: tuple[Route, ...], preview: RevisionId | None, since: float

@@ -35,7 +35,7 @@ def moving(memory: Memory, release: Release, seen: Seen) -> Step:
     if step is not None:
         return step
     asked = routes(memory, seen.facts)
-    if seen.confirmed(asked):
+    if seen.arrived(asked):
         return _arrived(memory, release, seen)
     refused = seen.refused(routes=asked, preview=release.green, since=release.began_at)
     if refused is not None:
@@ -84,7 +84,7 @@ def rolling_back(memory: Memory, release: Release, seen: Seen) -> Step:
         return step
     if release.kept or not _blue_serves(memory, release, seen):
         return Step(memory=memory, because=waits_for_blue(memory, release, seen))
-    if seen.confirmed(routes(memory, seen.facts)):
+    if seen.arrived(routes(memory, seen.facts)):
         return _end(memory, release, why, seen)
     return Step(memory=memory, because=because(Code.ROUTE_PENDING))
 

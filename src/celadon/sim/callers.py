@@ -94,11 +94,11 @@ class Callers:
         count = self._whole((revision, arm), requests)
         if not count:
             return
-        addresses = [point.address for point in points if not point.draining]
-        serving = [one for one in self.machine.there.values() if one.serves and one.address in addresses]
+        serving = self._serving(points, standby=False) or self._serving(points, standby=True)
         errors = self._errors(revision, arm, count, serving)
         if self.unseen_s and serving:
-            errors = min(count, errors + self._stuck(addresses, count, len(serving)))
+            routed = [point.address for point in points if not point.draining]
+            errors = min(count, errors + self._stuck(routed, count, len(serving)))
         self._accept(revision, serving)
         self.asked += count
         self.failed += errors
@@ -112,6 +112,11 @@ class Callers:
             self._log(route, revision, arm, (count, errors), took_ms)
             if self.labelled:
                 self._label(revision, _green(route), count)
+
+    def _serving(self, points: tuple[Endpoint, ...], *, standby: bool) -> list[Replica]:
+        """Replicas that answer, of one of the two sets: the second gets only what the first can not carry."""
+        addresses = [point.address for point in points if not point.draining and point.standby is standby]
+        return [one for one in self.machine.there.values() if one.serves and one.address in addresses]
 
     def _errors(self, revision: RevisionId, what: object, count: int, serving: list[Replica]) -> int:
         if not serving:

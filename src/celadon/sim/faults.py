@@ -17,7 +17,7 @@ class Fault(StrEnum):
     KILL = "kill a replica"
     HANG = "hang a replica"
     SLOW = "a replica is slow and looks healthy"
-    ZONE = "lose every other replica"
+    ZONE = "lose a zone"
     KILL_PROXY = "kill a proxy"
     LATE_ROUTES = "routes come late"
     REFUSED_ROUTES = "routes are refused"
@@ -124,11 +124,11 @@ def _slow(world: World, random: Random) -> Undo | None:
 
 
 def _zone(world: World, random: Random) -> None:
-    there = world.site.machine.there
-    zones = sorted({one.zone for one in there.values()})
-    odd, zone = random.randrange(2), random.choice(zones) if len(zones) > 1 else None
+    """Everything in one zone ends at once; where there are none, every other replica."""
+    there, lost = world.site.machine.there, random.randrange(2)
+    zones = sorted({one.zone for one in there.values() if one.zone})
     for key in sorted(there):
-        if (key.index % 2 == odd) if zone is None else (there[key].zone == zone):
+        if there[key].zone == zones[lost % len(zones)] if zones else key.index % 2 == lost:
             world.site.machine.kill(there[key])
 
 

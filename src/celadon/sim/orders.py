@@ -12,6 +12,7 @@ from celadon.domain.spec import (
     Exposure,
     OnDeadline,
     Ramp,
+    Redundancy,
     ReleasePolicy,
     Resources,
     Retry,
@@ -23,6 +24,7 @@ from celadon.domain.spec import (
     Shadow,
     Step,
     Strategy,
+    Survives,
     Watch,
 )
 
@@ -109,8 +111,27 @@ def revision(number: int) -> Revision:
     )
 
 
-def settings(release: ReleasePolicy, replicas: int = 2) -> Settings:
+PLAIN = Redundancy()
+
+
+def settings(release: ReleasePolicy, replicas: int = 2, redundancy: Redundancy = PLAIN) -> Settings:
     """Settings of a service under this policy."""
     return Settings(
-        replicas=Exactly(replicas=replicas), route=ROUTE, drain_s=5.0, release=release, golden=None
+        replicas=Exactly(replicas=replicas),
+        route=ROUTE,
+        drain_s=5.0,
+        release=release,
+        golden=None,
+        redundancy=redundancy,
     )
+
+
+ZONES = ("east", "west")
+REDUNDANCIES = (
+    PLAIN,
+    Redundancy(survives=Survives.REPLICA),
+    Redundancy(zones=ZONES, survives=Survives.ZONE),
+    Redundancy(zones=ZONES, survives=Survives.ZONE, standby=1),
+    Redundancy(standby=2),
+)
+"""How a service may be meant to outlive losses."""

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from celadon.domain.command import Abort, Deploy, Pause, Promote, Remove, Resume, Rollback
 from celadon.domain.memory import Memory
 from celadon.domain.release import Phase, Release
+from celadon.domain.revision import Revision
+from celadon.domain.spec import Redundancy
 from celadon.sim.faults import Fault, Trouble
 from celadon.sim.laws.names import Violation
-from celadon.sim.orders import POLICIES, revision, settings
+from celadon.sim.orders import POLICIES, REDUNDANCIES, revision, settings
 from celadon.sim.replicas import Character
 from celadon.sim.world import World
 
@@ -56,6 +58,7 @@ class Play:
     aims: list[tuple[Fault, str]]
     kinds: list[Fault]
     policies: list[str]
+    redundancy: Redundancy
     next_fault: float = 0.0
     next_order: int = 4
     patience: int = 6
@@ -103,8 +106,17 @@ class Play:
         elif memory.settings is not None and len(memory.revisions) > 1 and draw < 0.2:
             others = [one for one in memory.revisions if one != memory.live]
             world.ask(Rollback(release=self._next(), revision=random.choice(others)))
+        elif memory.live is not None and draw < 0.3:
+            self._resettle(memory.revisions[memory.live])
         else:
             self.deploy()
+
+    def _resettle(self, live: Revision) -> None:
+        """The same revision with other numbers, which needs no release."""
+        random = self.world.kernel.random
+        policy = POLICIES[random.choice(self.policies)]
+        asked = settings(policy, random.choice((1, 2, 3)), random.choice(REDUNDANCIES))
+        self.world.ask(Deploy(release=self._next(), revision=live, settings=asked))
 
     def deploy(self, name: str | None = None) -> None:
         """A new revision under one of this seed's policies."""
@@ -118,9 +130,8 @@ class Play:
             # Only a green that is somewhat worse, and that is compared, is ever frozen.
             name, like.error_share = random.choice(COMPARED), 0.12
         policy = POLICIES[name or random.choice(self.policies)]
-        world.ask(
-            Deploy(release=self._next(), revision=what, settings=settings(policy, random.choice((1, 2, 3))))
-        )
+        asked = settings(policy, random.choice((1, 2, 3)), self.redundancy)
+        world.ask(Deploy(release=self._next(), revision=what, settings=asked))
 
     def _temper(self, like: Character) -> None:
         """Some revisions are bad from the beginning, in one of the ways in which they can be."""
@@ -164,7 +175,7 @@ class Play:
 
 def play(seed: int, transcript: list[str] | None = None) -> Outcome:
     """One seed from its beginning to its end."""
-    world = World(seed, transcript=transcript)
+    world = World(seed, proxies=1 + seed % 2, transcript=transcript)
     random = world.kernel.random
     count = len(PAIRS)
     aims = [PAIRS[(seed * AIMS + place) * STRIDE % count] for place in range(AIMS)]
@@ -172,7 +183,7 @@ def play(seed: int, transcript: list[str] | None = None) -> Outcome:
     policies = random.sample(list(POLICIES), 3)
     world.site.callers.rate = random.choice((50.0, 200.0, 400.0))
     world.site.callers.labelled = random.choice((0.0, 0.01))
-    made = Play(world, Trouble(world), aims, kinds, policies)
+    made = Play(world, Trouble(world), aims, kinds, policies, random.choice(REDUNDANCIES))
     made.next_fault = random.uniform(10.0, 60.0)
     world.daemon.ticked = made.ticked
     made.deploy("all at once")

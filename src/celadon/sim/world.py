@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from celadon.control.reconcile import reached
 from celadon.control.view import View
 from celadon.domain.command import Command, Remove
 from celadon.domain.facts import Now
@@ -16,7 +15,7 @@ from celadon.domain.release import Release
 from celadon.sim.daemon import Daemon, Opens
 from celadon.sim.journal import Appended, SimJournal
 from celadon.sim.kernel import Kernel
-from celadon.sim.laws.law import Laws
+from celadon.sim.laws.law import Laws, settled
 from celadon.sim.orders import SERVICE
 from celadon.sim.replicas import Character, Replica
 from celadon.sim.site import Ears, Site
@@ -81,7 +80,7 @@ class World:
     def settled(self) -> bool:
         """Whether the last tick saw everything as it should be, with nothing left to do."""
         view = self.daemon.view
-        return bool(view and view.facts and reached(view.memory, view.facts))
+        return bool(view and view.facts and settled(view.memory, view.facts))
 
     def character(self, revision: RevisionId) -> Character:
         """How a revision behaves; it may be changed."""

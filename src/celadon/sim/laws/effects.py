@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from celadon.domain.action import Action, DropRoutes, Fetch, Prove, SetRoutes, StartReplica, StopReplica
 from celadon.domain.facts import ReplicaState
-from celadon.domain.goal import FIRST_INDEX, Goal, Stamp, Wanted
+from celadon.domain.goal import FIRST_INDEX, Arm, Goal, Stamp, Wanted, arm_of
 from celadon.domain.launch import Launch
 from celadon.domain.names import ReplicaId
 from celadon.sim.laws.book import Book
@@ -23,8 +23,15 @@ class Effects:
     def began(self, action: Action) -> None:
         """The loop is about to begin this. What a recorded goal asks for is what the disk says."""
         goal = self.book.durable.goal if self.book.durable is not None else None
-        asked = goal is not None and _asked_for(action, goal)
+        asked = goal is not None and (_asked_for(action, goal) or self._elsewhere(action, goal))
         self.book.holds(Law.RECORDED_FIRST, asked, f"{type(action).__name__} that no recorded goal asks for")
+
+    def _elsewhere(self, action: Action, goal: Goal) -> bool:
+        """Whether a replica is stopped since it belongs to another zone by now."""
+        if not isinstance(action, StopReplica):
+            return False
+        one = self.book.site.machine.there.get(action.replica)
+        return one is not None and one.zone != goal.zone_of(one.id)
 
     def took(self, wanted: Wanted) -> None:
         """The proxies took a wish."""
@@ -56,10 +63,31 @@ class Effects:
                 Law.SOMEBODY_SERVES, others, f"{one.id} is the last one that serves, and is stopped"
             )
             self.book.breach(Law.NO_REQUEST_LOST, f"{one.id} is stopped and gets requests")
+        if durable is not None and durable.goal is not None and one.id.revision in durable.goal.routed:
+            self._spared(one, durable.goal)
         if durable is not None and durable.goal is not None and one.id.revision == durable.live:
-            kept = _kept(durable.goal, one.id)
+            kept = _kept(durable.goal, one.id) and one.zone == durable.goal.zone_of(one.id)
             self.book.holds(
                 Law.PROMOTION_CHANGES_ROLES, not kept, f"{one.id} is live and wanted, and is stopped"
+            )
+
+    def _spared(self, one: Replica, goal: Goal) -> None:
+        """What is left of a set that serves is enough by its own redundancy."""
+        there = self.book.site.machine.there.values()
+        for group in goal.replicas:
+            if group.revision != one.id.revision or group.arm is not Arm.MAIN:
+                continue
+            ready = sum(
+                other is not one
+                and other.state is ReplicaState.READY
+                and other.id.revision == group.revision
+                and arm_of(other.id.index) is Arm.MAIN
+                for other in there
+            )
+            least = group.wanted - group.redundancy.spare(group.wanted)
+            enough = arm_of(one.id.index) is not Arm.MAIN or ready >= least
+            self.book.holds(
+                Law.SPARE_ALONE, enough, f"{one.id} is stopped, and {ready} of {least} others are ready"
             )
 
     def dying(self, one: Replica) -> None:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from celadon.control.reconcile import reached, reconcile
+from celadon.control.reconcile import reconcile
 from celadon.control.view import View
-from celadon.domain.facts import Now
+from celadon.domain.facts import Facts, Known, Now, ReplicaState
 from celadon.domain.memory import Memory
 from celadon.domain.release import Phase, Release
 from celadon.sim.journal import Appended
@@ -81,8 +81,8 @@ class Laws:
             return
         memory = view.memory
         left = reconcile(memory.service, memory, view.facts)
-        there = reached(memory, view.facts)
-        self.book.holds(Law.DIFF_EMPTIES, there, f"still to do: {left[:2]}" if left else "it waits for ever")
+        what = f"still to do: {left[:2]}" if left else "it waits for ever"
+        self.book.holds(Law.DIFF_EMPTIES, settled(memory, view.facts), what)
         stands = memory.release is None or names_whom(memory.release)
         waits = (
             ""
@@ -99,6 +99,25 @@ class Laws:
         self.book.holds(
             Law.SERVED, failed == 0, f"{failed} of {asked} requests failed though all is well again"
         )
+
+
+def settled(memory: Memory, facts: Facts) -> bool:
+    """Whether everything is there as it should be, with nothing left to do.
+
+    A replica that alone serves may stay in another zone than it should be in, since nobody could take over from it.
+    """
+    goal, replicas, served = memory.goal, facts.replicas, facts.routes
+    if not isinstance(replicas, Known) or not isinstance(served, Known):
+        return False
+    there = sorted((one.id.revision, one.id.index) for one in replicas.value)
+    wanted = sorted((one.revision, index) for one in goal.replicas for index in one.indices) if goal else []
+    return (
+        there == wanted
+        and all(one.state is ReplicaState.READY for one in replicas.value)
+        and served.value.pending is None
+        and served.value.refused is None
+        and not reconcile(memory.service, memory, facts)
+    )
 
 
 def names_whom(release: Release) -> bool:

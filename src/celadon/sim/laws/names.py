@@ -11,6 +11,7 @@ class Law(StrEnum):
     READY_FIRST = "no live traffic to what is not ready and verified"
     FRESH_FORWARD = "only fresh facts move forward"
     SOMEBODY_SERVES = "the last healthy set is never taken away"
+    SPARE_ALONE = "nothing is taken away that the rest can not do without"
     ALONG_THE_TABLE = "a phase moves only along its table"
     NEVER_FORWARD_AGAIN = "after rolling back, never forward again"
     GATES_HOLD = "no automatic step passes a manual gate"

@@ -9,7 +9,7 @@ from celadon.domain.names import RevisionId
 from celadon.domain.plan import FULL
 from celadon.domain.reason import Code
 from celadon.domain.release import Phase, Release
-from celadon.domain.verdict import Fine
+from celadon.domain.verdict import Fine, Invalid, Verdict
 from celadon.sim.laws.book import Book, share_of
 from celadon.sim.laws.names import Law
 
@@ -24,8 +24,9 @@ FREEZES_MAX = 3
 HARM_TICKS = 12
 """Harm that can be seen leads away from green within so many ticks, given a blue that is ready."""
 
-FORGIVEN_TICKS = 40
-"""The same where a suspicion was forgiven, so that nothing less than a proof is listened to."""
+PROOF_TICKS = 40
+"""The same where a suspicion was forgiven, or where requests did not go where they were sent: then nothing less than a
+proof by green's own limits is listened to."""
 
 HARM_SHARE = 0.25
 HARM_ANSWERS = 400
@@ -75,7 +76,7 @@ class Views:
             self._confirmed(before, after, facts)
             self._ended(before, facts, now)
         self._stays(before, after, facts, now)
-        self._harmed(after, facts, now)
+        self._harmed(after, facts, now, judged)
 
     def resumed(self, found: Memory) -> None:
         """A daemon goes on after a crash: its last tick may be in the journal, and nobody was told of it."""
@@ -204,7 +205,7 @@ class Views:
             shown_s = visit.shown_s if visit is not None and visit.key == key else 0.0
             self.visit = Visit(key, seen_s, shown_s, before={one: counts[0] for one, counts in by.items()})
 
-    def _harmed(self, after: Memory, facts: Facts, now: Now) -> None:
+    def _harmed(self, after: Memory, facts: Facts, now: Now, judged: Verdict | None) -> None:
         """Green fails before everybody's eyes, and blue could serve."""
         release, site = after.release, self.book.site
         if release is None or release.blue is None or release.phase not in SERVED:
@@ -231,7 +232,8 @@ class Views:
             return
         ticks, before = self.harmed or (0, answers)
         self.harmed = (ticks + 1, before)
-        limit = HARM_TICKS if release.forgiven < 1 else FORGIVEN_TICKS
+        proof_alone = release.forgiven >= 1 or isinstance(judged, Invalid)
+        limit = PROOF_TICKS if proof_alone else HARM_TICKS
         late = ticks >= limit and answers - before >= HARM_ANSWERS
         self.book.holds(
             Law.HARM_TURNS_BACK, not late, f"{release.id} failed for {ticks} ticks and is {release.phase}"

@@ -175,12 +175,14 @@ def test_an_older_wish_is_refused_whenever_it_comes(kept):
         older, newer, newest = side.wish(BLUE), side.wish(GREEN), side.wish(GREEN)
         await side.serve(newer)
         side.router.set(older)
+        first = side.counted(())[1].cursor_to
         await side.ask(3)
+        await side.until(lambda: side.counted(first)[0] == {GREEN: 3})
         assert side.facts().confirmed == newer
         await side.serve(newest)
-        since = side.counted(())[1].cursor_to
+        second = side.counted(first)[1].cursor_to
         await side.ask(3)
-        await side.until(lambda: side.counted(since)[0] == {GREEN: 3})
+        await side.until(lambda: side.counted(second)[0] == {GREEN: 3})
 
     kept(story)
 

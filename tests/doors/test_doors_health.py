@@ -11,7 +11,8 @@ from celadon.doors.api.routes import _health
 
 def test_asking_for_health_again_and_again_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    session = SimpleNamespace(daemon=SimpleNamespace(home=tmp_path), started_at=0.0)
+    router = SimpleNamespace(proxies=1, running=lambda: 1)
+    session = SimpleNamespace(daemon=SimpleNamespace(home=tmp_path, router=router), started_at=0.0)
 
     def kept():
         return sum(isinstance(one, importlib.metadata.Lookup) for one in gc.get_objects())

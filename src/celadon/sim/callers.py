@@ -25,7 +25,8 @@ class Callers:
     """Everybody who calls the service. rate: requests per second. matching: the part that a match selects.
 
     asked, failed, unanswered: requests so far, those that failed, and those that no replica was there for. by: of each
-    revision, true counts of (requests, errors).
+    revision, true counts of (requests, errors). unseen_s: for so long a replica that hangs gets its part all the same; 0:
+    proxies know at once. stuck: requests that went to one; where repeats is true, another one answers them later.
     """
 
     kernel: Kernel
@@ -40,6 +41,9 @@ class Callers:
     asked: int = 0
     failed: int = 0
     unanswered: int = 0
+    unseen_s: float = 0.0
+    repeats: bool = True
+    stuck: int = 0
     by: dict[RevisionId, list[int]] = field(default_factory=dict)
     slow: dict[Address, float] = field(default_factory=dict)
     _until: float = 0.0
@@ -92,6 +96,9 @@ class Callers:
             return
         serving = self._serving(points, standby=False) or self._serving(points, standby=True)
         errors = self._errors(revision, arm, count, serving)
+        if self.unseen_s and serving:
+            routed = [point.address for point in points if not point.draining]
+            errors = min(count, errors + self._stuck(routed, count, len(serving)))
         self._accept(revision, serving)
         self.asked += count
         self.failed += errors
@@ -116,6 +123,15 @@ class Callers:
             return count
         share = self.characters[revision].error_share
         return min(count, self._whole((revision, what, "errors"), count * share)) if share else 0
+
+    def _stuck(self, addresses: list[Address], count: int, serving: int) -> int:
+        """How many of these fail because they went to a replica that hangs, of which the proxies do not know yet."""
+        since = self.kernel.at - self.unseen_s
+        there = self.machine.there.values()
+        hung = sum(one.hung and one.hung_at > since and one.address in addresses for one in there)
+        waited = self._whole(("hung",), count * hung / (hung + serving)) if hung else 0
+        self.stuck += waited
+        return 0 if self.repeats else waited
 
     def _accept(self, revision: RevisionId, serving: list[Replica]) -> None:
         """Each of them is busy with what it accepted, now and then with something long."""

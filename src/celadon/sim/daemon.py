@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from celadon.control.apply import Effects
 from celadon.control.loop import DWELL_MAX_S, Loop
+from celadon.control.ports import Journal
 from celadon.control.view import View
 from celadon.domain.action import Action
 from celadon.domain.command import Asked, Command
@@ -12,7 +14,8 @@ from celadon.domain.facts import Facts, Now
 from celadon.domain.memory import Memory
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import Fault
-from celadon.sim.journal import Appended, SimJournal
+from celadon.sim.disk import Disk
+from celadon.sim.journal import Appended, Frame, SimJournal
 from celadon.sim.observers import SimLabels, SimProber, SimSources
 from celadon.sim.replicas import SimPlatform
 from celadon.sim.router import SimRouter
@@ -25,6 +28,15 @@ SOON_S = 0.1
 
 BUG = "this is a bug in celadon"
 """How the loop begins to tell of one."""
+
+
+class Opened(Journal, Protocol):
+    """A journal that a daemon has opened. under_way: what it was writing when the daemon died."""
+
+    under_way: Frame | None
+
+
+Opens = Callable[[Disk, Callable[[], None], Callable[[Appended], None]], Opened]
 
 
 class KilledError(BaseException):
@@ -49,6 +61,7 @@ class Daemon:
 
     told: hears what becomes durable. began: of every effect, before it is begun. looked: hears the outcome of every tick,
     failed what stopped one, ticked every one. restarted: what a new daemon reads. dies_at: the point at which it dies; None: it lives on.
+    opens: how a daemon that starts opens its journal.
     """
 
     site: Site
@@ -65,7 +78,8 @@ class Daemon:
     ticks: int = 0
     deaths: int = 0
     alive: bool = False
-    journal: SimJournal = field(init=False)
+    opens: Opens = SimJournal
+    journal: Opened = field(init=False)
     loop: Loop = field(init=False)
     _last: tuple[float, float] = (0.0, 0.0)
     _life: int = 0
@@ -76,7 +90,7 @@ class Daemon:
         self._life += 1
         self.alive = True
         try:
-            self.journal = SimJournal(site.disk, self.point, self.told)
+            self.journal = self.opens(site.disk, self.point, self.told)
             self.restarted(self.journal.read(self.service))
             self.loop = Loop(self.journal, self._effects())
             self.loop.lead(next_epoch(0, site.clock.wall()), site.clock.wall())

@@ -7,7 +7,6 @@ from random import Random
 
 from celadon.domain.command import Abort, Command, Pause, Promote, Remove, Resume, Rollback
 from celadon.domain.names import RevisionId
-from celadon.sim.orders import ZONES
 from celadon.sim.replicas import Replica
 from celadon.sim.world import World
 
@@ -127,9 +126,9 @@ def _slow(world: World, random: Random) -> Undo | None:
 def _zone(world: World, random: Random) -> None:
     """Everything in one zone ends at once; where there are none, every other replica."""
     there, lost = world.site.machine.there, random.randrange(2)
+    zones = sorted({one.zone for one in there.values() if one.zone})
     for key in sorted(there):
-        zone = there[key].zone
-        if zone == ZONES[lost] if zone else key.index % 2 == lost:
+        if there[key].zone == zones[lost % len(zones)] if zones else key.index % 2 == lost:
             world.site.machine.kill(there[key])
 
 

@@ -92,8 +92,11 @@ class SimProber:
         path: Path | None,  # noqa: ARG002 -- what they ask is not looked at
         preview: Address,  # noqa: ARG002 -- the proxies are asked what they preview
     ) -> None:
-        """Begin to send golden requests."""
+        """Begin to send golden requests. A proof that is under way or has ended stays as it is."""
         self._point()
+        there = self._proof
+        if there is not None and (there.revision, there.golden) == (revision, golden):
+            return
         running = ProofFact(revision=revision, golden=golden, state=ProofState.RUNNING)
         self._proof = running
         self._kernel.after(self._kernel.random.uniform(0.1, 2.0), lambda: self._proved(running))

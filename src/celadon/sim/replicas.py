@@ -41,6 +41,7 @@ class Replica:
     exits: int = 0
     last_exit: Exit | None = None
     hung: bool = False
+    hung_at: float = 0.0
     busy_until: float = 0.0
     unreached_since: float = 0.0
     notes: tuple[str, ...] = ()
@@ -124,7 +125,7 @@ class Machine:
         """It stands still: it accepts, and answers nothing."""
         if one.serves:
             self.changed()
-            one.hung = True
+            one.hung, one.hung_at = True, self.kernel.at
             self.kernel.after(HANG_SEEN_S, lambda: self._seen_hung(one))
 
     def wake(self, one: Replica) -> None:

@@ -1,5 +1,6 @@
 """One world: a site, the daemon on it, and the laws that watch both."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from celadon.control.view import View
@@ -11,8 +12,8 @@ from celadon.domain.memory import Memory
 from celadon.domain.names import RevisionId, ServiceKey
 from celadon.domain.reason import text
 from celadon.domain.release import Release
-from celadon.sim.daemon import Daemon
-from celadon.sim.journal import Appended
+from celadon.sim.daemon import Daemon, Opens
+from celadon.sim.journal import Appended, SimJournal
 from celadon.sim.kernel import Kernel
 from celadon.sim.laws.law import Laws, settled
 from celadon.sim.orders import SERVICE
@@ -22,13 +23,18 @@ from celadon.sim.site import Ears, Site
 
 @dataclass(slots=True)
 class World:
-    """Everything of one seed. transcript: what came to pass, line by line, where somebody wants to read it."""
+    """Everything of one seed. transcript: what came to pass, line by line, where somebody wants to read it.
+
+    heard: told of every record, after the laws. opens: how its daemon opens a journal.
+    """
 
     seed: int | str
     proxies: int = 1
     period_s: float = 2.0
     service: ServiceKey = SERVICE
     transcript: list[str] | None = None
+    heard: Callable[[Appended], None] = lambda _: None
+    opens: Opens = SimJournal
     kernel: Kernel = field(init=False)
     site: Site = field(init=False)
     laws: Laws = field(init=False)
@@ -50,6 +56,7 @@ class World:
             failed=laws.failed,
             restarted=laws.restarted,
             period_s=self.period_s,
+            opens=self.opens,
         )
         self.daemon.start()
 
@@ -102,7 +109,8 @@ class World:
     def tell(self, line: str) -> None:
         """A line of the transcript."""
         if self.transcript is not None:
-            self.transcript.append(f"{self.kernel.at:8.1f}  {line}")
+            told = line.replace("\n", "; ")
+            self.transcript.append(f"{self.kernel.at:8.1f}  {told}")
 
     def _appended(self, said: Appended) -> None:
         self.laws.appended(said)
@@ -111,6 +119,7 @@ class World:
             self.ended.append(f"{last.id} {last.outcome}/{last.cause}")
         if self.transcript is not None:
             self._transcribe(said)
+        self.heard(said)
 
     def _transcribe(self, said: Appended) -> None:
         release = said.after.release

@@ -1,15 +1,18 @@
 """Where text goes: a terminal with colours and redrawing, or plain lines for pipes, logs and NO_COLOR."""
 
+import io
 import json
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from celadon.domain.problem import Problem, ProblemsError
 from celadon.doors.cli.lines import WRAPPED, Line, Span
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ HANG_ROOM = 40
 
 REASON_AT = 36
 """Where the reason of a decision begins on a line: after the time, the release and the phase."""
+
+SVG_WIDTH = 110
 
 OUTPUTS = click.Choice(["text", "json"])
 
@@ -132,6 +137,24 @@ def _console() -> "Console":
     from rich.console import Console  # noqa: PLC0415 -- plain output needs none of it
 
     return Console(highlight=False, emoji=False, markup=False)
+
+
+def save_svg(path: Path, lines: Iterable[Line], title: str) -> None:
+    """Lines as a picture. Raises ProblemsError where it can not be written."""
+    from rich.console import Console  # noqa: PLC0415 -- plain output needs none of it
+
+    made = Console(
+        record=True, file=io.StringIO(), width=SVG_WIDTH, highlight=False, emoji=False, markup=False
+    )
+    for line in lines:
+        for text in wrapped(styled(line), line.hang, SVG_WIDTH):
+            made.print(text, soft_wrap=True)
+    try:
+        path.write_text(made.export_svg(title=title), encoding="utf-8")
+    except OSError as error:
+        raise ProblemsError(
+            [Problem(path="--svg", found=f"{path} can not be written: {error.strerror}")]
+        ) from error
 
 
 def live(draw: Callable[[], list[Line]]) -> "Live":

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "down": ("daemon", "Remove every service and end the daemon."),
     "init": ("init", "Look into a model; write its service file and golden requests."),
     "plan": ("plan", "Check a service file and show what deploying it would do."),
+    "rehearse": ("rehearse", "Release in a simulated world, with things going wrong, and hurt nobody."),
     "deploy": ("deploy", "Release what a service file says, and follow the release."),
     "status": ("look", "Show services, their revisions and their replicas."),
     "watch": ("look", "Show services live, redrawn in place."),

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from celadon.control.view import View
 from celadon.domain.facts import Facts, Known, Now, Unknown
+from celadon.domain.goal import Arm
 from celadon.domain.memory import Memory
 from celadon.domain.names import RevisionId
 from celadon.domain.plan import FULL
@@ -94,9 +95,9 @@ class Views:
         for revision in sorted(after.goal.routed):
             if share_of(after.goal, revision) <= share_of(before.goal, revision):
                 continue
-            ready = facts.ready(revision)
             forward = release is not None and revision == release.green
-            instead = release is not None and not forward and known and facts.ready(release.green) == 0
+            ready = facts.ready(revision) if forward else _carrying(facts, revision)
+            instead = release is not None and not forward and known and _carrying(facts, release.green) == 0
             self.book.holds(Law.READY_FIRST, ready or instead, f"{revision} gets more, and {ready} are ready")
             if forward:
                 proved = revision in after.proved or revision in before.proved
@@ -106,8 +107,8 @@ class Views:
                 )
         had = before.goal.routed if before.goal else frozenset()
         if known and had and after.goal.routed and had != after.goal.routed:
-            served = any(facts.ready(one) for one in sorted(had))
-            serves = any(facts.ready(one) for one in sorted(after.goal.routed))
+            served = any(_carrying(facts, one) for one in sorted(had))
+            serves = any(_carrying(facts, one) for one in sorted(after.goal.routed))
             self.book.holds(Law.SOMEBODY_SERVES, serves or not served, "requests go where nobody is ready")
 
     def _froze(self, before: Memory, after: Memory, view: View) -> None:
@@ -255,3 +256,8 @@ def _in_force(before: Memory, facts: Facts) -> bool:
 
 def _fresh(fact: Known[object] | Unknown, now: Now) -> bool:
     return isinstance(fact, Known) and now.wall - fact.taken_at <= FRESH_S
+
+
+def _carrying(facts: Facts, revision: RevisionId) -> int:
+    """Ready replicas that requests of a revision can reach: those of the standby, too."""
+    return facts.ready(revision) + facts.ready(revision, Arm.STANDBY)

@@ -78,6 +78,9 @@ class Play:
             return
         release = memory.release
         moment = release.phase.value if release is not None else "rest"
+        if moment == Phase.WATCHING and self.world.kernel.chance(0.2) and self._aims_at(Phase.HOLDING):
+            # Only who sees nothing until the deadline is ever held.
+            self.trouble.begin(Fault.BLIND, 60.0)
         for aim in [aim for aim in self.aims if aim[1] == moment][:1]:
             self.aims.remove(aim)
             self.trouble.begin(aim[0])
@@ -85,6 +88,10 @@ class Play:
         if at >= self.next_fault and self.kinds:
             self.next_fault = at + self.world.kernel.random.expovariate(1 / 25.0)
             self.trouble.begin(self.world.kernel.random.choice(self.kinds))
+
+    def _aims_at(self, phase: Phase) -> bool:
+        """Whether something is still to go wrong in this phase."""
+        return any(moment == phase for _, moment in self.aims)
 
     def people(self, memory: Memory) -> None:
         """They deploy when nothing moves, and decide when they are waited for."""
@@ -129,7 +136,7 @@ class Play:
         like = world.character(what.id)
         like.start_s = random.choice((0.5, 1.5))
         self._temper(like)
-        if self.deployed > 1 and any(moment == Phase.FROZEN for _, moment in self.aims):
+        if self.deployed > 1 and self._aims_at(Phase.FROZEN):
             # Only a green that is somewhat worse, and that is compared, is ever frozen.
             name, like.error_share = random.choice(COMPARED), 0.12
         policy = POLICIES[name or random.choice(self.policies)]

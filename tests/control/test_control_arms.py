@@ -93,3 +93,15 @@ def test_a_control_replica_that_some_route_still_names_is_not_stopped():
     goal = replace(GOAL, replicas=(MAIN,))
     begun = reconcile(SERVICE, memory(goal), replace(there, routes=Known(value=served, taken_at=10.0)))
     assert not [a for a in begun if isinstance(a, StopReplica)]
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_of_a_service_that_leaves_nothing_stops_while_some_route_of_it_is_there(gone):
+    """A replica that was started again is reached by a wish that was in force and has not been shown as such."""
+    there = facts(replica(0), replica(1))
+    shown = wish(SERVICE, memory(), GOAL, facts(replica(0)))
+    goal = replace(GOAL, route=None, routes=(), replicas=())
+    served = RouteFacts(confirmed=None if gone else shown)
+    begun = reconcile(SERVICE, memory(goal), replace(there, routes=Known(value=served, taken_at=10.0)))
+    stopped = [a.replica.index for a in begun if isinstance(a, StopReplica)]
+    assert stopped == ([0, 1] if gone else [])

@@ -256,7 +256,9 @@ def _unreached(replica: ReplicaFact, goal: Goal, facts: Facts, served: RouteFact
         return True
     known = [w for w in (served.confirmed, served.pending) if w is not None]
     named = (e.address for w in known for _, points in (*w.endpoints, *w.controls) for e in points)
-    return since is None and address not in named
+    # While the last route goes, an earlier wish with an address that nothing names here may be what is in force.
+    leaves = goal.route is None and served.confirmed is not None
+    return since is None and not leaves and address not in named
 
 
 def _proof(goal: Goal, facts: Facts, served: RouteFacts) -> Iterator[Action]:

@@ -57,8 +57,8 @@ class Trouble:
     lasting: list[Undo] = field(default_factory=list)
     begun: list[tuple[Fault, str]] = field(default_factory=list)
 
-    def begin(self, fault: Fault) -> None:
-        """One more thing goes wrong now. The moment is noted: in which phase the release was."""
+    def begin(self, fault: Fault, lasts_s: float | None = None) -> None:
+        """One more thing goes wrong now, for so long. The moment is noted: in which phase the release was."""
         world = self.world
         release = world.release
         self.begun.append((fault, release.phase if release is not None else "rest"))
@@ -68,7 +68,7 @@ class Trouble:
             for one in world.kernel.random.sample(PLAIN, 2):
                 self.begin(one)
         elif undo is not None:
-            lasts_s = world.kernel.random.uniform(*LASTS_S.get(fault, (4.0, 25.0)))
+            lasts_s = lasts_s or world.kernel.random.uniform(*LASTS_S.get(fault, (4.0, 25.0)))
             self.lasting.append(undo)
             world.kernel.after(lasts_s, lambda: self._over(undo))
 

@@ -34,7 +34,8 @@ class Reading:
 
 @dataclass(slots=True)
 class Proxies:
-    """All proxies of one machine, which read the same files. published: what these files say.
+    """All proxies of one machine, which read the same files. published: what these files say;
+    newest: the last wish that was taken, which is remembered when nothing is served any more.
 
     reload_s: how long a proxy takes to take a file in. refuses: why every new route is refused, "" while none is.
     readings, log: what they counted and logged, which outlives the daemon. moved: told before routes in force change;
@@ -48,6 +49,7 @@ class Proxies:
     moved: Callable[[], None]
     took: Callable[[Wanted], None]
     published: Wanted | None = None
+    newest: Wanted | None = None
     refused: Refused | None = None
     reload_s: tuple[float, float] = (0.005, 0.3)
     refuses: str = ""
@@ -59,14 +61,14 @@ class Proxies:
 
     def publish(self, wanted: Wanted) -> None:
         """A wish has arrived. One older than what is there is refused, whoever sends it."""
-        if wanted.older_than(self.published):
+        if wanted.older_than(self.newest):
             return
         if self.refuses and not wanted.same_traffic(self.published):
             self.refused = Refused(wanted=wanted, why=self.refuses, at=self.clock.wall())
             self.version += 1
             return
         self.took(wanted)
-        self.published, self.refused = wanted, None
+        self.published, self.newest, self.refused = wanted, wanted, None
         self.version += 1
         self._reload()
 

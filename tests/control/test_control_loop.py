@@ -126,6 +126,25 @@ def test_who_can_not_be_led_now_is_led_later_and_nothing_is_decided_before(world
         assert worlds.journal.read(key).epoch > before
 
 
+def test_who_is_led_by_a_command_that_could_not_be_journalled_itself_is_ticked_all_the_same(
+    worlds: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worlds.deploy(FRAUD, BLUE)
+    worlds.journal.close()
+    worlds.unwritable = True
+    worlds.open()
+    worlds.journal._database.execute("PRAGMA query_only = OFF")
+    with monkeypatch.context() as full:
+
+        def ask(*_: object) -> None:
+            raise TransientFault("no space is left", retry_s=1.0)
+
+        full.setattr(worlds.journal, "ask", ask)
+        with pytest.raises(TransientFault):
+            worlds.deploy(FRAUD, GREEN)
+    worlds.until_live(BLUE, of=(FRAUD,))
+
+
 @pytest.mark.parametrize(
     ("trouble", "told"),
     [

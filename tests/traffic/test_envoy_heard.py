@@ -213,6 +213,39 @@ def test_what_could_not_be_handed_on_is_handed_on_again_and_counts_once(tmp_path
     assert stage.sums[100] == [1, 0, 0]
 
 
+def test_the_log_of_an_envoy_that_left_is_kept_until_all_of_it_was_handed_on(tmp_path):
+    stage, refused, second = Stage(tmp_path), [], tmp_path / "access.1.log"
+    second.touch()
+
+    def refuse(_, routed):
+        refused.append([one.request for one in routed])
+        if len(refused) == 1:
+            raise TransientFault("the disk is full", retry_s=1.0)
+
+    async def story():
+        stage.ears.logs.append(Written(log=RequestLog(second), reopen=stage.reopen))
+        stage.ears.open()
+        stage.kept = stage.ears.told(SERVICE, "").end
+        stage.ears.routed = refuse
+        stage.ask()
+        second.write_bytes(json.dumps(text(1, 100, "ann"), separators=(",", ":")).encode() + b"\n")
+        leaving = asyncio.get_running_loop().create_task(stage.ears.end(1))
+        await asyncio.sleep(0)
+        assert stage.ears.logs[1].ended
+        await stage.ears.turn()
+        assert not leaving.done()
+        assert len(stage.ears.logs) == 2
+        stage.ask()
+        await stage.ears.turn()
+        await leaving
+        stage.ask()
+
+    asyncio.run(story())
+    stage.file.close()
+    assert refused == [["id-1"], ["id-1"]]
+    assert stage.sums[100] == [1, 0, 0]
+
+
 def test_nothing_is_read_for_a_service_that_is_not_drawn(tmp_path):
     stage = Stage(tmp_path, draw=None)
 

@@ -115,8 +115,9 @@ class Loop:
     def ask(self, service: ServiceKey, command: Command, wall: float) -> Asked:
         """Journal a command and wake its service. It survives a crash from the moment this returns."""
         if service in self._unled or (service not in self._places and self.journal.read(service).removed):
-            self.journal.lead(service, self._epoch, wall)
+            memory = self.journal.lead(service, self._epoch, wall)
             self._unled.pop(service, None)
+            self._take_up(service, memory, wall)
         asked = self.journal.ask(service, command, wall)
         if service not in self._places:
             self._take_up(service, self.journal.read(service), wall)

@@ -51,11 +51,11 @@ class Laws:
         if durable is None:
             return
         waits = {asked.seq: asked.command for asked in found.commands}
-        if (
-            found.seq > durable.seq
-        ):  # A record whose sync failed, or that nobody could be told of, is there all the same.
+        if found.seq > durable.seq:
+            # A record whose sync failed, or that nobody could be told of, is there all the same. It may have answered
+            # one command, and no more.
             book.durable = found
-            missing = [seq for seq in book.acknowledged if seq not in waits and found.seq == durable.seq]
+            missing = [seq for seq in book.acknowledged if seq not in waits][1:]
             for asked in found.commands:
                 book.acknowledged.setdefault(asked.seq, asked.command)
             for seq in [seq for seq in book.acknowledged if seq not in waits]:

@@ -55,7 +55,6 @@ class Records:
             )
         elif said.kind is Kind.TICK:
             book.holds(Law.OLDER_REFUSED, book.led, "a new daemon decided before it took a higher epoch")
-            book.holds(Law.OLDER_REFUSED, book.led, "a new daemon decided before it took a higher epoch")
             self._decided(said, before, after)
         book.holds(Law.OLDER_REFUSED, after.epoch >= self.epoch, f"epoch {after.epoch} after {self.epoch}")
         self.epoch = after.epoch

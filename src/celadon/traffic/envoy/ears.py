@@ -127,10 +127,9 @@ class Ears:
         except OSError as error:
             self._why = f"the request log can not be read: {error.strerror}"
             return False
-        for heard, part in parts:
-            self._take(heard, part)
+        taken = [self._take(heard, part) for heard, part in parts]
         reached = all(part.reached for _, part in parts)
-        if reached and ended:
+        if reached and all(taken) and ended:
             self._let_go(ended)
         return not reached
 
@@ -193,21 +192,22 @@ class Ears:
                 rotated.append(written)
         return parts, ends, rotated
 
-    def _take(self, heard: Heard, part: Part) -> None:
-        """Begun anew in the meantime: those lines will be read again."""
+    def _take(self, heard: Heard, part: Part) -> bool:
+        """Whether it was taken. What was begun anew in the meantime, or could not be kept, is read again."""
         service = heard.service
         if self._heard.get(service) is not heard:
-            return
+            return False
         if self.routed is not None and part.routed:
             try:
                 self.routed(service, part.routed)
             except TransientFault as fault:
                 self._why = str(fault)
                 heard.again()
-                return
+                return False
         heard.take(part)
         draw = self.drawn(service)
         if draw is not None and any(
             s.every.failed and key.revision == draw.green for key, s in part.sums.items()
         ):
             self.wake(service)
+        return True

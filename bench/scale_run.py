@@ -107,7 +107,7 @@ def settings(number: int, dwell_s: float) -> Settings:
         prove_s=60,
         hold_s=1.0,
         strategy=Ramp(steps=tuple(Step(share=share, dwell_s=dwell_s) for share in (500, 2_500, 5_000))),
-        compare=Compare(errors=Margin(ratio_max=3.0, extra_max=0.02)),
+        compare=Compare(errors=Margin(ratio_max=3.0, extra_max=0.2), alpha_fine=0.4),
         watch=Watch(watch_s=dwell_s, requests_min=1, deadline_s=600),
     )
     return Settings(replicas=Exactly(replicas=REPLICAS), route=route, drain_s=5, release=policy, golden=None)

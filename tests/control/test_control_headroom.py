@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from release_given import BLUE, GREEN, ROUTE, SERVICE, facts, settings, wanted
+from release_policies import MATCH
 
-from celadon.control.reconcile import reconcile
+from celadon.control.reconcile import reconcile, wish
 from celadon.domain.action import StopReplica
 from celadon.domain.command import Abort, Promote, Rollback
 from celadon.domain.compare import Compare
@@ -20,7 +21,7 @@ from celadon.domain.names import CONTROL_FROM, STANDBY_FROM, Address, ReplicaId,
 from celadon.domain.plan import FULL
 from celadon.domain.reason import Code, text
 from celadon.domain.release import Outcome, Phase
-from celadon.domain.spec import Exactly, Ramp, Redundancy, Settings, Step, Survives
+from celadon.domain.spec import AbTest, Ends, Exactly, Ramp, Redundancy, Settings, Step, Survives
 from celadon.resilience.headroom import headroom, survives
 
 COMPARE = Compare(rest_s=20.0)
@@ -124,6 +125,45 @@ def test_a_crash_in_mid_return_goes_on_where_it_was(world: World) -> None:
     world.until_ended()
     assert world.memory.last is not None
     assert (world.memory.last.outcome, world.split()) == (Outcome.ROLLED_BACK, {BLUE.id: FULL})
+
+
+def whole_split(world: World) -> list[list[tuple[RevisionId, str, int]]]:
+    """Every route as the router serves it: who gets how much, in which arm."""
+    routes = world.confirmed.routes if world.confirmed else ()
+    return [[(part.revision, part.arm.value, part.share) for part in route.split] for route in routes]
+
+
+def test_who_was_not_in_a_test_is_not_sent_to_the_green_that_failed_it(world: World) -> None:
+    world.rate = 2_000.0
+    bring_up(world)
+    test = AbTest(match=MATCH, share=5000, test_s=20, then=Ends.PROMOTED)
+    deploy(world, GREEN, strategy=test, compare=COMPARE)
+    until(world, Phase.WATCHING)
+    lose(world, GREEN.id, 1)
+    lose(world, BLUE.id, 1)
+    before = whole_split(world)
+    assert before == [[(GREEN.id, "main", 5000), (BLUE.id, "main", 5000)], [(BLUE.id, "main", FULL)]]
+    until(world, Phase.ROLLING_BACK)
+    world.step()
+    assert (steps_told(world)[-1], whole_split(world)) == ("start_failed", before)
+
+
+def test_harm_at_a_gate_is_turned_away_from_by_the_shares_before_it(world: World) -> None:
+    world.rate = 2_000.0
+    bring_up(world)
+    steps = (Step(share=1000, dwell_s=5), Step(share=5000, dwell_s=5, gate=True))
+    deploy(world, GREEN, strategy=Ramp(steps=steps, control=True), compare=COMPARE)
+    until(world, Phase.WAITING)
+    before = whole_split(world)
+    assert before == [[(GREEN.id, "main", 1000), (BLUE.id, "main", 8000), (BLUE.id, "control", 1000)]]
+    lose(world, BLUE.id, 1)
+    world.characters[GREEN.id].error_share = 0.5
+    until(world, Phase.ROLLING_BACK)
+    world.step()
+    assert whole_split(world) == before
+    come_back(world, BLUE.id)
+    world.until_ended()
+    assert world.split() == {BLUE.id: FULL}
 
 
 def test_a_green_that_stays_short_is_not_promoted(world: World) -> None:
@@ -270,6 +310,37 @@ def test_old_news_take_nothing_away() -> None:
     assert not any(isinstance(a, StopReplica) for a in reconcile(SERVICE, memory, old))
     assert headroom(old).unknown
     assert not headroom(old).ready
+
+
+def draining(memory: Memory, seen: Facts) -> set[Address]:
+    """Where no new requests are wanted."""
+    assert memory.goal is not None
+    asked = wish(SERVICE, memory, memory.goal, seen)
+    assert asked is not None
+    return {point.address for _, points in asked.endpoints for point in points if point.draining}
+
+
+def test_by_old_news_whoever_gets_requests_goes_on_getting_them() -> None:
+    memory, _ = serving(1, Redundancy())
+    there = tuple(replica(BLUE.id, index, ReplicaState.READY) for index in range(3))
+    extra = {one.address for one in there[1:]}
+    assert draining(memory, drained(there)) == extra
+    old = replace(drained(there), at=20.0)
+    assert draining(memory, old) == set()
+    told = wish(SERVICE, memory, memory.goal, drained(there)) if memory.goal else None
+    gone = replace(old, routes=Known(value=RouteFacts(confirmed=told), taken_at=20.0))
+    assert draining(memory, gone) == extra, "who drains already may have been stopped since"
+
+
+def test_by_old_news_nothing_moves_into_another_zone() -> None:
+    plan = Redundancy(zones=("a", "b"), survives=Survives.REPLICA)
+    memory, _ = serving(2, plan)
+    there = tuple(replica(BLUE.id, index, ReplicaState.READY, "a") for index in range(2))
+    assert memory.goal is not None
+    goal = replace(memory.goal, replicas=(replace(memory.goal.replicas[0], redundancy=plan),))
+    moving = replace(memory, goal=goal)
+    assert len(draining(moving, drained(there))) == 1
+    assert draining(moving, replace(drained(there), at=20.0)) == set()
 
 
 def test_it_says_which_loss_would_not_be_survived() -> None:

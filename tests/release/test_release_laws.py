@@ -8,8 +8,11 @@ from release_given import BLUE, GREEN, THIRD, deploy, facts, live, replicas
 from release_policies import POLICIES
 
 from celadon.domain.command import Abort, Asked, Pause, Promote, Remove, Resume
+from celadon.domain.draw import Match
 from celadon.domain.facts import Facts, Now, ProofState, ReplicaState, SourceState, Unknown
+from celadon.domain.goal import Arm, Route
 from celadon.domain.memory import Memory, Probation
+from celadon.domain.names import RevisionId
 from celadon.domain.plan import FULL
 from celadon.domain.reason import Code, because, text
 from celadon.domain.release import Cause, Outcome, Phase
@@ -286,6 +289,32 @@ def test_without_headroom_requests_return_in_no_more_steps_than_blue_needs_repli
         before.append(kept)
     for shares in left.values():
         assert len(set(shares)) <= 1 + 2, "the first share, and one more for each replica that blue needs"
+
+
+def drawn(given: tuple[Route, ...], green: RevisionId) -> tuple[Match | None, int]:
+    """Which requests green may get, None for none; and how many of them, out of 10,000, blue's control gets."""
+    for route in given:
+        if any(part.revision == green for part in route.split):
+            return route.match, sum(part.share for part in route.split if part.arm is Arm.CONTROL)
+    return None, 0
+
+
+@given(calm=st.integers(1, 12), path=st.lists(steps, max_size=20), policy=policies, lost=st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_a_way_back_draws_nobody_who_was_not_drawn_before(
+    calm: int, path: list[Step], policy: str, *, lost: bool
+) -> None:
+    short = replace(CALM, blue=OTHER_STATES[0], verdict=FINE if lost else HARM)
+    ended = replace(short, green=(ReplicaState.READY, ReplicaState.EXITED), passes_s=60.0)
+    for before, _, _, choice in walk(begun(policy), [*[CALM] * calm, ended if lost else short, short, *path]):
+        was, now = before.release, choice.memory.release
+        if was is None or now is None or was.id != now.id or now.phase is not Phase.ROLLING_BACK:
+            continue
+        assert before.goal is not None
+        had, controlled = drawn(before.goal.routes, now.green)
+        match, control = drawn(choice.routes, now.green)
+        assert match in {None, had}
+        assert control <= controlled
 
 
 @given(path=paths, policy=policies)

@@ -23,7 +23,7 @@ from celadon.domain.action import (
 from celadon.domain.facts import Facts, Known, ReplicaFact, ReplicaState, RouteFacts, SourceState, fresh
 from celadon.domain.goal import Arm, Cover, Endpoint, Goal, ReplicaSet, Wanted, arm_of
 from celadon.domain.memory import Memory
-from celadon.domain.names import Digest, ReplicaId, RevisionId, ServiceKey
+from celadon.domain.names import Address, Digest, ReplicaId, RevisionId, ServiceKey
 from celadon.domain.release import Phase
 from celadon.resilience.headroom import Named, not_spared
 
@@ -289,9 +289,27 @@ def _drill(memory: Memory, goal: Goal, facts: Facts) -> Iterator[Action]:
 
 
 def _stay(memory: Memory, goal: Goal, facts: Facts) -> frozenset[Named]:
-    """Replicas that get requests and are not stopped: those that the goal wants, and who can not be spared yet."""
+    """Replicas that get requests and are not stopped: those that the goal wants, and who can not be spared yet.
+
+    By old news whoever gets requests goes on getting them. Who drains already may have been stopped since.
+    """
     kept = _kept(memory, goal, facts)
-    return kept | not_spared(memory, facts, kept)
+    stay = kept | not_spared(memory, facts, kept)
+    if fresh(facts.replicas, facts.at) or not isinstance(facts.replicas, Known):
+        return stay
+    drains = _draining(facts)
+    ready = (one for one in facts.replicas.value if one.state is ReplicaState.READY)
+    return stay | {(one.id.revision, one.id.index) for one in ready if one.address not in drains}
+
+
+def _draining(facts: Facts) -> frozenset[Address]:
+    """Where the router was told to let requests end, by the last that is known of it."""
+    served = facts.routes.value if isinstance(facts.routes, Known) else RouteFacts()
+    told = (wanted for wanted in (served.confirmed, served.pending) if wanted is not None)
+    points = (
+        point for wanted in told for _, those in (*wanted.endpoints, *wanted.controls) for point in those
+    )
+    return frozenset(point.address for point in points if point.draining)
 
 
 def _kept(memory: Memory, goal: Goal, facts: Facts) -> frozenset[Named]:
@@ -303,10 +321,10 @@ def _kept(memory: Memory, goal: Goal, facts: Facts) -> frozenset[Named]:
 def _moved(memory: Memory, goal: Goal, facts: Facts) -> Iterator[ReplicaId]:
     """Replicas that leave a zone in which they do not belong any more, to be started again in theirs.
 
-    One of a revision at a time, and only while all are ready and one may be missing. Nothing moves during a release:
-    what is compared should not change, and green is in its own zones from the start.
+    One of a revision at a time, and only while all are known to be ready and one may be missing. Nothing moves during a
+    release: what is compared should not change, and green is in its own zones from the start.
     """
-    if memory.release is not None:
+    if memory.release is not None or not fresh(facts.replicas, facts.at):
         return
     for revision in dict.fromkeys(one.revision for one in goal.replicas):
         sets = [one for one in goal.replicas if one.revision == revision]

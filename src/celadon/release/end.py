@@ -6,7 +6,7 @@ from celadon.domain.memory import Memory, Probation
 from celadon.domain.reason import Reason
 from celadon.domain.release import Cause, Outcome, Phase, Predecessor, Release
 from celadon.release.phases import enter
-from celadon.release.stage import counts_anew
+from celadon.release.stage import counts_anew, in_force
 
 
 def roll_back(
@@ -20,9 +20,14 @@ def roll_back(
 def turn_back(
     memory: Memory, release: Release, outcome: Outcome, why: Reason, *, wall: float, cause: Cause
 ) -> tuple[Memory, Reason]:
-    """Turn back for good, to end as `outcome` once blue has every request: also a test whose time is over does."""
+    """Turn back for good, to end as `outcome` once blue has every request: also a test whose time is over does.
+
+    What green keeps for now was drawn by the stage in force. The one behind a gate never began and draws nobody.
+    """
+    stage = in_force(release)
     turned = replace(
         enter(release, Phase.ROLLING_BACK, why, wall),
+        stage=release.stage if stage is None else stage,
         outcome=outcome,
         cause=cause,
         paused=False,

@@ -99,7 +99,8 @@ def forward(memory: Memory, release: Release, seen: Seen, *, dwelt_s: float = 0.
     if release.paused:
         return _wait(memory, because(Code.PAUSED))
     if short(release, seen) is not None:
-        return wait_for_green(memory, release, seen)
+        # Until green is there the stage has not begun: whoever turns back turns back from where the release stands.
+        return wait_for_green(memory, memory.release or release, seen)
     why = because(Code.TRAFFIC_MOVES, percent=stage.share / 100)
     if stage.share == 0:
         why = because(Code.COPIES_BEGIN, percent=stage.mirror / 100)

@@ -103,12 +103,16 @@ def _draw(memory: Memory, release: Release, number: int, *, frozen: bool) -> Dra
 
 
 def _control_serves(memory: Memory, release: Release, blue: RevisionId, share: int, facts: Facts) -> bool:
-    """Whether blue's second set gets green's share. What is not known of it stays as it is routed."""
+    """Whether blue's second set gets green's share. What is not known of it stays as it is routed.
+
+    On the way back it gets no more than it has: nothing is compared any more.
+    """
     if not release.plan.control or not 0 < share <= FULL // 2:
         return False
-    if isinstance(facts.replicas, Unknown):
-        routed = memory.goal.routes if memory.goal else ()
-        return any(part.arm is Arm.CONTROL for route in routed for part in route.split)
+    routed = memory.goal.routes if memory.goal else ()
+    serves = any(part.arm is Arm.CONTROL for route in routed for part in route.split)
+    if isinstance(facts.replicas, Unknown) or (release.phase is Phase.ROLLING_BACK and not serves):
+        return serves
     return any(replica.state is ReplicaState.READY for replica in facts.control_of(blue))
 
 

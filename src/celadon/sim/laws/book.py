@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from celadon.domain.command import Command
-from celadon.domain.goal import Goal
+from celadon.domain.draw import Match
+from celadon.domain.goal import Arm, Goal
 from celadon.domain.memory import Memory
 from celadon.domain.names import RevisionId
 from celadon.sim.journal import Appended
@@ -41,3 +42,11 @@ def share_of(goal: Goal | None, revision: RevisionId) -> int:
         return 0
     shares = [sum(part.share for part in route.split if part.revision == revision) for route in goal.routes]
     return max(shares, default=0)
+
+
+def drawn(goal: Goal | None, green: RevisionId) -> tuple[Match | None, int]:
+    """Which requests green may get by a goal, None for none; and what blue's control gets of them, out of 10,000."""
+    for route in goal.routes if goal is not None else ():
+        if any(part.revision == green for part in route.split):
+            return route.match, sum(part.share for part in route.split if part.arm is Arm.CONTROL)
+    return None, 0

@@ -10,7 +10,7 @@ from celadon.domain.record import Kind
 from celadon.domain.release import Outcome, Phase, Release
 from celadon.domain.spec import Serves
 from celadon.sim.journal import Appended
-from celadon.sim.laws.book import Book, share_of
+from celadon.sim.laws.book import Book, drawn, share_of
 from celadon.sim.laws.names import Law
 
 P = Phase
@@ -74,7 +74,7 @@ class Records:
             self._kept_units(before, after, was, now)
         if after.release is not None:
             self._gated(after.release)
-            self._turned(after, after.release)
+            self._turned(before, after, after.release)
         if now is not None and now.outcome is Outcome.PROMOTED:
             self.book.holds(
                 Law.NEVER_FORWARD_AGAIN,
@@ -104,9 +104,16 @@ class Records:
         if P.ROLLING_BACK in path:
             self.turned.setdefault(now.id, FULL)
 
-    def _turned(self, after: Memory, release: Release) -> None:
-        """Green's share never rises again once its release has turned back."""
+    def _turned(self, before: Memory, after: Memory, release: Release) -> None:
+        """Green's share never rises again once its release has turned back, and nobody is drawn who was not before."""
         if release.phase is P.ROLLING_BACK:
+            had, controlled = drawn(before.goal, release.green)
+            match, control = drawn(after.goal, release.green)
+            self.book.holds(
+                Law.UNITS_STAY,
+                match in {None, had} and control <= controlled,
+                f"{release.id} turned back and draws others: {had}, {controlled} became {match}, {control}",
+            )
             share, most = share_of(after.goal, release.green), self.turned.get(release.id, FULL)
             self.book.holds(
                 Law.NEVER_FORWARD_AGAIN, share <= most, f"{release.id} turned back and has {share} again"

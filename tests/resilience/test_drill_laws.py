@@ -32,7 +32,7 @@ from celadon.domain.reason import Code
 from celadon.domain.spec import Redundancy, Survives
 from celadon.resilience.drill import next_drill, order_of, refusal, rehearse
 from celadon.resilience.place import place
-from celadon.resilience.spared import victims
+from celadon.resilience.spared import hindrance, victims
 
 STEP_S = 0.5
 LIMIT = 400
@@ -279,6 +279,24 @@ def test_it_is_refused_where_too_few_would_be_left(count: int, ready: int, refus
     if refused:
         insisted = replace(order, insists=True)
         assert refusal(memory, seen(count, ready), insisted) is None
+
+
+def test_the_zone_that_is_struck_is_the_one_that_must_be_spared() -> None:
+    memory = service(3, zones=("a", "b"))
+    there = seen(3, 3)
+    zoned = tuple(
+        replace(one, zone="b" if one.id.index == 1 else "a")
+        for one in there.replicas.value  # type: ignore[union-attr]
+    )
+    there = replace(there, replicas=replace(there.replicas, value=zoned))  # type: ignore[arg-type]
+    assert memory.settings is not None
+    order = order_of(DrillKind.KILL_ZONE, memory.settings)
+    # Survives a replica: zone b has one, zone a has two.
+    for number, refused in ((1, False), (2, True)):
+        assert (hindrance(memory, there, order, number) is not None) is refused
+        lost = victims(memory, there, DrillKind.KILL_ZONE, number)
+        assert len(lost) == (2 if refused else 1)
+    assert refusal(memory, there, order) is None
 
 
 def test_a_release_that_moves_is_a_reason_to_refuse() -> None:

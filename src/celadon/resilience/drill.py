@@ -112,7 +112,7 @@ def refusal(memory: Memory, facts: Facts, order: DrillOrder) -> Reason | None:
     number = next_drill(memory)
     if memory.drill is not None:
         return because(Code.DRILL_REFUSED, drill=number, why=f"drill {memory.drill.number} has not ended")
-    why = hindrance(memory, facts, order)
+    why = hindrance(memory, facts, order, number)
     return None if why is None else because(Code.DRILL_REFUSED, drill=number, why=why)
 
 
@@ -193,7 +193,7 @@ def _measuring(memory: Memory, drill: Drill, facts: Facts, now: Now) -> _Stepped
 
 def _strike(memory: Memory, drill: Drill, facts: Facts, now: Now) -> _Stepped:
     """The lease is recorded here; only then may anything be done."""
-    hinders = hindrance(memory, facts, drill.order)
+    hinders = hindrance(memory, facts, drill.order, drill.number)
     if hinders is not None:
         return _ended(memory, drill, because(Code.DRILL_NOT_HIT, why=hinders), facts, now)
     order, chosen = drill.order, victims(memory, facts, drill.order.kind, drill.number)

@@ -1,6 +1,8 @@
 """Stories of drills through the whole tick with its real journal: a failure, a crash, a deploy in between."""
 
+import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import pytest
@@ -8,6 +10,8 @@ from control_asked import ask, deploy
 from control_world import World
 from release_given import BLUE, GREEN, SERVICE
 
+from celadon.control.drilling import end_drill
+from celadon.control.engine import Engine
 from celadon.domain.command import EndDrill, RunDrill
 from celadon.domain.drill import (
     Drill,
@@ -22,7 +26,9 @@ from celadon.domain.drill import (
 )
 from celadon.domain.launch import Asks
 from celadon.domain.names import ServiceKey
+from celadon.domain.problem import ProblemsError
 from celadon.domain.reason import Code
+from celadon.doors.api.drills import read_order
 from celadon.resilience.drill import next_drill, order_of
 
 
@@ -69,6 +75,7 @@ class Drills:
 
     def undo(self, service: ServiceKey, drill: int) -> None:
         assert self.fault is not None
+        self.world.journal.disk.free()
         self.fault = replace(self.fault, undone_at=self.world.at)
         self.undone += 1
 
@@ -92,6 +99,19 @@ def run(world: World, kind: DrillKind = DrillKind.FREEZE_METRICS, **given: objec
     assert settings is not None
     order = order_of(kind, settings, **given)  # type: ignore[arg-type]
     ask(world, RunDrill(drill=next_drill(world.memory), order=order))
+
+
+@contextmanager
+def led(world: World) -> Iterator[Engine]:
+    """An engine over the world's journal that does not tick: the world does."""
+    engine = Engine(world.journal, world.effects)
+
+    async def lead() -> None:
+        engine.start(world.memory.epoch + 1)
+        await engine.close()
+
+    asyncio.run(lead())
+    yield engine
 
 
 def until_phase(world: World, phase: DrillPhase) -> None:
@@ -174,6 +194,28 @@ def test_a_person_may_end_it_before_its_time(world: World, drills: Drills) -> No
     until_over(world)
     assert drills.undone == 1
     assert world.memory.drills[-1].because.code is Code.DRILL_ENDS_EARLY
+
+
+def test_a_person_may_end_a_full_disk_that_would_refuse_the_command(world: World, drills: Drills) -> None:
+    run(world, DrillKind.FILL_DISK, lasts_s=30.0)
+    until_phase(world, DrillPhase.STRUCK)
+    with led(world) as engine:
+        world.journal.disk.fill()
+        end_drill(engine, SERVICE)
+    until_over(world)
+    assert drills.undone == 1
+    assert world.memory.drills[-1].because.code is Code.DRILL_ENDS_EARLY
+
+
+def test_a_full_disk_is_not_asked_for_longer_than_all_services_may_stand_still(
+    world: World, drills: Drills
+) -> None:
+    assert drills.fault is None
+    settings = world.memory.settings
+    assert read_order({"kind": "fill-disk", "lasts_s": 30}, settings).lasts_s == 30
+    with pytest.raises(ProblemsError, match="a full disk for 31 s"):
+        read_order({"kind": "fill-disk", "lasts_s": 31}, settings)
+    assert read_order({"kind": "hang-replica", "lasts_s": 31}, settings).lasts_s == 31
 
 
 def test_a_second_drill_is_refused_and_the_first_one_goes_on(world: World, drills: Drills) -> None:

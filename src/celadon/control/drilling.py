@@ -29,11 +29,13 @@ def run_drill(engine: Engine, service: ServiceKey, order: DrillOrder) -> Asked:
 
 
 def end_drill(engine: Engine, service: ServiceKey) -> Asked:
-    """Journal that the drill under way is to end now."""
+    """Journal that the drill under way is to end now. A full disk ends first: it would refuse this very command."""
     engine.view(service)
     drill = engine.memory(service).drill
     if drill is None:
         raise _refused(f"no drill of {service} is under way", f"`celadon drill history {service}` lists them")
+    if drill.order.kind is DrillKind.FILL_DISK:
+        engine.effects.drills.undo(service, drill.number)
     return engine.ask(service, EndDrill(drill=drill.number))
 
 

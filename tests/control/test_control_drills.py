@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import pytest
 from control_asked import ask, deploy
 from control_world import World
-from release_given import BLUE, GREEN, SERVICE
+from release_given import BLUE, GREEN, SERVICE, settings
 
 from celadon.control.drilling import end_drill
 from celadon.control.engine import Engine
-from celadon.domain.command import EndDrill, RunDrill
+from celadon.control.others import others
+from celadon.domain.command import Deploy, EndDrill, RunDrill
 from celadon.domain.drill import (
     Drill,
     DrillFacts,
@@ -216,6 +217,34 @@ def test_a_full_disk_is_not_asked_for_longer_than_all_services_may_stand_still(
     with pytest.raises(ProblemsError, match="a full disk for 31 s"):
         read_order({"kind": "fill-disk", "lasts_s": 31}, settings)
     assert read_order({"kind": "hang-replica", "lasts_s": 31}, settings).lasts_s == 31
+
+
+OTHER = ServiceKey(name="other")
+
+
+def test_what_reaches_all_services_spares_a_release_that_began_while_callers_were_watched(
+    world: World, drills: Drills
+) -> None:
+    run(world, DrillKind.FILL_DISK, lasts_s=3.0)
+    until_phase(world, DrillPhase.MEASURING)
+    world.journal.ask(OTHER, Deploy(release="other-1", revision=BLUE, settings=settings()), world.at)
+    until_over(world)
+    report = world.memory.drills[-1]
+    assert report.because.code is Code.DRILL_NOT_HIT
+    assert "a release of other waits to begin" in str(report.because.fields["why"])
+    assert drills.fault is None
+
+
+def test_a_drill_of_another_service_keeps_all_of_them_busy_while_it_waits(
+    world: World, drills: Drills
+) -> None:
+    assert drills.fault is None
+    assert others(world.journal, SERVICE) == ""
+    live = world.memory.settings
+    assert live is not None
+    drill = RunDrill(drill=1, order=order_of(DrillKind.KILL_DAEMON, live))
+    world.journal.ask(OTHER, drill, world.at)
+    assert others(world.journal, SERVICE) == "a drill of other waits to begin"
 
 
 def test_a_second_drill_is_refused_and_the_first_one_goes_on(world: World, drills: Drills) -> None:

@@ -195,11 +195,15 @@ class FaultFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrillFacts:
-    """What is seen of drills of one service. proxies: process ids of the proxies that serve, in a fixed order."""
+    """What is seen of drills of one service. proxies: process ids of the proxies that serve, in a fixed order.
+
+    others: why what all services share may not fail now; said only where a drill is about to make it fail.
+    """
 
     probe: ProbeFact | None = None
     fault: FaultFact | None = None
     proxies: tuple[int, ...] = ()
+    others: str = ""
 
 
 NO_DRILL = DrillFacts()

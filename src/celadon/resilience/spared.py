@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from celadon.domain.command import Deploy, Remove, Rollback
-from celadon.domain.drill import OF_REPLICAS, DrillKind, DrillOrder, Victim
+from celadon.domain.drill import OF_ALL_SERVICES, OF_REPLICAS, DrillKind, DrillOrder, Victim
 from celadon.domain.facts import Facts, ReplicaFact, ReplicaState, Unknown
 from celadon.domain.goal import Arm, arm_of
 from celadon.domain.memory import Memory
@@ -18,7 +18,9 @@ def hindrance(memory: Memory, facts: Facts, order: DrillOrder, number: int) -> s
     hit = victims(memory, facts, order.kind, number)
     if not hit and order.kind in OF_REPLICAS | {DrillKind.KILL_PROXY}:
         return "none is ready that could be hit"
-    return None if order.insists else _moving(memory) or _too_few(memory, facts, order.kind, hit)
+    if order.insists:
+        return None
+    return _moving(memory) or _others(facts, order.kind) or _too_few(memory, facts, order.kind, hit)
 
 
 def _moving(memory: Memory) -> str | None:
@@ -26,6 +28,11 @@ def _moving(memory: Memory) -> str | None:
         return f"release {memory.release.id} has not ended"
     waiting = (a for a in memory.commands if isinstance(a.command, Deploy | Rollback | Remove))
     return "a release waits to begin" if next(waiting, None) is not None else None
+
+
+def _others(facts: Facts, kind: DrillKind) -> str | None:
+    reached = kind in OF_ALL_SERVICES and facts.drill.others
+    return f"{kind.value} reaches every service, and {facts.drill.others}" if reached else None
 
 
 def _too_few(memory: Memory, facts: Facts, kind: DrillKind, hit: Sequence[Victim]) -> str | None:

@@ -61,6 +61,7 @@ class Rehearsal:
     slowest_ms: float = 20.0
     blind: bool = False
     dead: bool = False
+    proxies: tuple[int, ...] = (7, 8)
     probe: ProbeFact | None = None
     fault: FaultFact | None = None
     due: list[tuple[int, str]] = None  # type: ignore[assignment]
@@ -72,7 +73,7 @@ class Rehearsal:
             replace(one, pid=100 + one.id.index) for one in replicas(BLUE, (ReplicaState.READY,) * self.count)
         )
         return replace(
-            facts(self.at, there), drill=DrillFacts(probe=self.probe, fault=self.fault, proxies=(7, 8))
+            facts(self.at, there), drill=DrillFacts(probe=self.probe, fault=self.fault, proxies=self.proxies)
         )
 
     def ask(self, command: Command) -> None:
@@ -220,6 +221,18 @@ def test_a_caller_who_was_kept_waiting_fails_the_drill() -> None:
     world.until_over()
     assert world.memory.drills[-1].because.code is Code.DRILL_HELD_BACK
     assert world.memory.drills[-1].verdict is DrillVerdict.FAIL
+
+
+def test_a_proxy_that_does_not_come_back_fails_the_drill() -> None:
+    world = Rehearsal(memory=service())
+    world.run(DrillKind.KILL_PROXY)
+    while not world.struck:
+        world.step()
+    world.proxies = (7,)
+    world.until_over()
+    report = world.memory.drills[-1]
+    assert (report.verdict, report.because.code) == (DrillVerdict.FAIL, Code.DRILL_NOT_BACK)
+    assert report.because.fields["why"] == "1 of 2 proxies run"
 
 
 def test_a_probe_that_says_nothing_ends_a_drill_before_anything_is_done() -> None:

@@ -125,7 +125,7 @@ class Drill:
     """A drill under way. struck_at: when its lease was recorded. entered_at: when it entered its phase (wall time).
 
     hit: how many victims were met. ends: what it ends with whatever else is seen, once the failure is undone.
-    moved: the release that moved when the failure came, as (id, phase, stage).
+    moved: the release that moved when the failure came, as (id, phase, stage). proxies: how many served when it began.
     """
 
     number: int
@@ -140,6 +140,7 @@ class Drill:
     hit: int = 0
     ends: Reason | None = None
     moved: tuple[str, str, int] | None = None
+    proxies: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

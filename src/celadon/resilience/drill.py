@@ -138,6 +138,7 @@ def _answered(memory: Memory, asked: Asked, facts: Facts, now: Now) -> tuple[Mem
                 began_at=now.wall,
                 entered_at=now.wall,
                 because=why,
+                proxies=len(facts.drill.proxies),
             )
             return replace(memory, drill=drill), why
         case EndDrill(drill=number):
@@ -285,13 +286,15 @@ def _undoing(memory: Memory, drill: Drill, facts: Facts, now: Now) -> _Stepped:
     if drill.ends is not None:
         return _ended(memory, drill, drill.ends, facts, now)
     settled_at = drill.entered_at + SETTLE_S
-    back = probe is not None and _served(probe, settled_at) and not _lacks(memory, facts)
+    back = probe is not None and _served(probe, settled_at) and not _lacks(memory, drill, facts)
     late = now.wall >= drill.entered_at + max(
         BACK_S, memory.settings.release.start_s if memory.settings else 0
     )
     gone = probe is None or probe.over
     if back or late or (gone and now.wall >= settled_at):
-        return _ended(memory, drill, verdict(memory, drill, probe, fault, _lacks(memory, facts)), facts, now)
+        return _ended(
+            memory, drill, verdict(memory, drill, probe, fault, _lacks(memory, drill, facts)), facts, now
+        )
     return memory, []
 
 
@@ -299,12 +302,15 @@ def _served(probe: ProbeFact, since: float) -> bool:
     return probe.steady and probe.measured.rto_s is not None and probe.clear_to >= since
 
 
-def _lacks(memory: Memory, facts: Facts) -> str:
+def _lacks(memory: Memory, drill: Drill, facts: Facts) -> str:
     """What of the service is not as it should be; empty when nothing is."""
     if memory.live is None or memory.settings is None:
         return ""
     ready, wanted = facts.ready(memory.live), memory.settings.replicas.wanted
-    return "" if ready >= wanted else f"{ready} of {wanted} replicas are ready"
+    if ready < wanted:
+        return f"{ready} of {wanted} replicas are ready"
+    run = len(facts.drill.proxies)
+    return "" if run >= drill.proxies else f"{run} of {drill.proxies} proxies run"
 
 
 def _entered(memory: Memory, drill: Drill, phase: DrillPhase, why: Reason, now: Now) -> _Stepped:

@@ -219,6 +219,14 @@ def test_a_full_disk_is_not_asked_for_longer_than_all_services_may_stand_still(
     assert read_order({"kind": "hang-replica", "lasts_s": 31}, settings).lasts_s == 31
 
 
+def test_a_drill_sends_no_more_requests_than_can_be_weighed(world: World, drills: Drills) -> None:
+    assert drills.fault is None
+    order = {"kind": "hang-replica", "rate": 500, "before_s": 5}
+    assert read_order({**order, "lasts_s": 35}, world.memory.settings).rate == 500
+    with pytest.raises(ProblemsError, match="20500 requests in all"):
+        read_order({**order, "lasts_s": 36}, world.memory.settings)
+
+
 OTHER = ServiceKey(name="other")
 
 

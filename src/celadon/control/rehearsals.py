@@ -64,14 +64,14 @@ class Counters(Protocol):
 class Parts:
     """What can fail. replica: its living run, or None; proxies, daemon: runs of those.
 
-    marked: whether the journal has a command that a probe was told is there.
+    marked: which of the commands that a probe was told are there the journal has.
     """
 
     leases: Leases
     probes: Probes
     disk: Disk
     counters: Counters
-    marked: Callable[[ServiceKey, int], bool]
+    marked: Callable[[ServiceKey, Sequence[int]], frozenset[int]]
     replica: Callable[[ReplicaId], tuple[int, str] | None]
     proxies: Callable[[], tuple[tuple[int, str], ...]]
     daemon: tuple[int, str]
@@ -123,7 +123,8 @@ class Rehearsals:
         confirmed = self._parts.probes.confirmed(service)
         if not confirmed:
             return fact
-        lost = [at for at, seq in confirmed if not self._parts.marked(service, seq)]
+        there = self._parts.marked(service, [seq for _, seq in confirmed])
+        lost = [at for at, seq in confirmed if seq not in there]
         age_s = time.time() - min(lost) if lost else None
         counted = replace(fact.measured, acknowledged=len(confirmed), lost=len(lost), lost_age_s=age_s)
         return replace(fact, measured=counted)

@@ -31,6 +31,9 @@ LIMITS = {"before_s": (0.5, 600.0), "lasts_s": (0.5, 3600.0), "rto_s": (0.0, 360
 FULL_DISK_MAX_S = 30.0
 """Nothing can be decided for any service meanwhile."""
 
+REQUESTS_MAX = 20_000
+"""So many of its own one drill may send; each is remembered until it has ended."""
+
 
 def kinds() -> list[Json]:
     """Every kind of drill."""
@@ -79,6 +82,10 @@ def _too_much(order: DrillOrder) -> Iterator[Problem]:
     if order.kind is DrillKind.FILL_DISK and order.lasts_s > FULL_DISK_MAX_S:
         found = f"a full disk for {order.lasts_s:g} s, and nothing is decided for any service meanwhile"
         yield Problem(path="lasts_s", found=found, hint=f"{FULL_DISK_MAX_S:g} at most")
+    requests = order.rate * (order.before_s + order.lasts_s)
+    if requests > REQUESTS_MAX:
+        hint = f"{REQUESTS_MAX} at most; a lower rate, or less time"
+        yield Problem(path="rate", found=f"{requests:.0f} requests in all", hint=hint)
 
 
 def drill(view: View) -> Json | None:

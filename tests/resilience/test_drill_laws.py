@@ -50,7 +50,7 @@ class Rehearsal:
     """A service under drill, and a world that does what it is asked for, in its own time.
 
     lag: ticks until a failure is there and until it is undone. bad: of the requests after it fail. blind: the probe
-    says nothing.
+    says nothing. stuck: what was done can not be undone in time.
     """
 
     memory: Memory
@@ -61,6 +61,7 @@ class Rehearsal:
     slowest_ms: float = 20.0
     blind: bool = False
     dead: bool = False
+    stuck: bool = False
     proxies: tuple[int, ...] = (7, 8)
     probe: ProbeFact | None = None
     fault: FaultFact | None = None
@@ -95,7 +96,8 @@ class Rehearsal:
         self.memory = replace(done.memory, commands=left)
         self.memory = replace(self.memory, goal=place(self.memory, ()))
         if before is not None and self.memory.drill is None:
-            assert self.fault is None or self.fault.undone_at is not None, "it ended before it was undone"
+            undone = self.fault is None or self.fault.undone_at is not None
+            assert undone or self.stuck, "it ended before it was undone"
         for action in reconcile(SERVICE, self.memory, seen):
             self._begin(action)
 
@@ -241,6 +243,24 @@ def test_a_probe_that_says_nothing_ends_a_drill_before_anything_is_done() -> Non
     world.until_over()
     assert world.struck == 0
     assert world.memory.drills[-1].because.code is Code.DRILL_NOT_MEASURED
+
+
+def test_what_can_not_be_undone_ends_the_drill_and_goes_on_being_undone() -> None:
+    world = Rehearsal(memory=service(), lag=1)
+    order = world.run(DrillKind.FREEZE_METRICS)
+    while world.memory.drill is None or world.memory.drill.phase is not DrillPhase.STRUCK:
+        world.step()
+    world.lag = 200
+    world.stuck = True
+    world.until_over()
+    report = world.memory.drills[-1]
+    assert (report.because.code, report.verdict) == (Code.DRILL_NOT_UNDONE, DrillVerdict.INCONCLUSIVE)
+    assert not report.undone
+    assert report.ended_at < report.began_at + 70
+    assert Undo(drill=1) in list(reconcile(SERVICE, world.memory, world.seen()))
+    refused = refusal(world.memory, world.seen(), order)
+    assert refused is not None
+    assert refused.fields["why"] == "drill 1 is not undone yet"
 
 
 def test_a_deploy_ends_a_drill_and_waits_until_it_is_undone() -> None:

@@ -1,7 +1,7 @@
 """Drills, decided: whether one may begin, whom it hits, when it is undone, and what it has shown. Pure.
 
-Every drill ends, what it did is undone before it ends, and two are never under way at once. A release that is asked
-for meanwhile comes first.
+Every drill ends, what it did is undone before it ends or, where that can not be done in time, it says so and goes on
+being undone; and two are never under way at once. A release that is asked for meanwhile comes first.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,8 @@ GIVES_WAY_S = 10.0
 """How long what is asked of the service waits at most until a drill is undone."""
 
 BACK_S = 30.0
-"""How long a service may take to be as before, where its replicas may not take longer to start."""
+"""How long a service may take to be as before, where its replicas may not take longer to start; and how long it may
+take to undo a failure."""
 
 SETTLE_S = 1.5
 """How long callers are watched at least once a failure was made or undone."""
@@ -280,7 +281,10 @@ def _undoing(memory: Memory, drill: Drill, facts: Facts, now: Now) -> _Stepped:
     """Until no trace is left, and then until the service is as it was."""
     fault, probe = _fault(drill, facts), _probe(drill, facts)
     if fault is not None and fault.undone_at is None:
-        return memory, []
+        if now.wall < drill.entered_at + BACK_S:
+            return memory, []
+        why = because(Code.DRILL_NOT_UNDONE, seconds=now.wall - drill.entered_at)
+        return _ended(memory, drill, why, facts, now)
     if fault is not None and fault.hit > drill.hit:
         drill = replace(drill, hit=fault.hit)
     if drill.ends is not None:

@@ -13,6 +13,9 @@ def hindrance(memory: Memory, facts: Facts, order: DrillOrder, number: int) -> s
     """Why the drill of this number may not be, as things stand. What a person insists on is not weighed any more."""
     if memory.live is None or memory.settings is None or memory.removing:
         return "nothing of the service is live"
+    fault = facts.drill.fault
+    if fault is not None and fault.undone_at is None and fault.drill != number:
+        return f"drill {fault.drill} is not undone yet"
     if isinstance(facts.replicas, Unknown):
         return f"which replicas there are is not known ({facts.replicas.why})"
     hit = victims(memory, facts, order.kind, number)

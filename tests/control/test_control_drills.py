@@ -1,9 +1,11 @@
 """Stories of drills through the whole tick with its real journal: a failure, a crash, a deploy in between."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from control_asked import ask, deploy
@@ -13,6 +15,7 @@ from release_given import BLUE, GREEN, SERVICE, settings
 from celadon.control.drilling import end_drill
 from celadon.control.engine import Engine
 from celadon.control.others import others
+from celadon.control.rehearsals import Parts, Rehearsals
 from celadon.domain.command import Deploy, EndDrill, RunDrill
 from celadon.domain.drill import (
     Drill,
@@ -30,6 +33,8 @@ from celadon.domain.names import ServiceKey
 from celadon.domain.problem import ProblemsError
 from celadon.domain.reason import Code
 from celadon.doors.api.drills import read_order
+from celadon.observe.probe import DrillProbes
+from celadon.platform.process import Again, ProcessLeases
 from celadon.resilience.drill import next_drill, order_of
 
 
@@ -265,6 +270,45 @@ def test_a_second_drill_is_refused_and_the_first_one_goes_on(world: World, drill
     assert world.memory.commands == ()
     until_over(world)
     assert [one.number for one in world.memory.drills] == [1]
+
+
+def test_a_probe_that_can_not_be_read_is_told_and_is_still_looked_at(tmp_path: Path) -> None:
+    folder = tmp_path / "drills" / "default" / SERVICE.name / "probe-1"
+    folder.mkdir(parents=True)
+    told = folder / "told.jsonl"
+    told.write_text("no JSON\n")
+    again = Again(lock=tmp_path / "lock", argv=("true",), cwd=tmp_path, log=tmp_path / "log")
+    parts = Parts(
+        leases=ProcessLeases(tmp_path, again),
+        probes=DrillProbes(tmp_path, tmp_path / "socket"),
+        disk=None,  # type: ignore[arg-type] -- neither fails here
+        counters=None,  # type: ignore[arg-type]
+        marked=lambda _, seqs: frozenset(seqs),
+        replica=lambda _: None,
+        proxies=tuple,
+        daemon=(1, "1"),
+    )
+    woken: list[ServiceKey] = []
+
+    async def looked(times: int) -> None:
+        deadline = time.monotonic() + 20
+        while len(woken) < times:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+
+    async def story() -> None:
+        made = Rehearsals(parts, woken.append)
+        made.start()
+        await looked(1)
+        probe = made.observe(SERVICE, None).probe
+        assert probe is not None
+        assert (probe.over, probe.why.split(":")[0]) == (True, "it could not be read")
+        with told.open("a") as file:
+            file.write('{"asked": [], "confirmed": [], "now": 1.0, "oldest": null}\n')
+        await looked(2)
+        await made.close()
+
+    asyncio.run(story())
 
 
 def test_where_nobody_can_measure_nothing_is_done(world: World) -> None:

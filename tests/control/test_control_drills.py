@@ -1,14 +1,22 @@
 """Stories of drills through the whole tick with its real journal: a failure, a crash, a deploy in between."""
 
+import asyncio
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from control_asked import ask, deploy
 from control_world import World
-from release_given import BLUE, GREEN, SERVICE
+from release_given import BLUE, GREEN, SERVICE, settings
 
-from celadon.domain.command import EndDrill, RunDrill
+from celadon.control.drilling import end_drill
+from celadon.control.engine import Engine
+from celadon.control.others import others
+from celadon.control.rehearsals import Parts, Rehearsals
+from celadon.domain.command import Deploy, EndDrill, RunDrill
 from celadon.domain.drill import (
     Drill,
     DrillFacts,
@@ -22,7 +30,11 @@ from celadon.domain.drill import (
 )
 from celadon.domain.launch import Asks
 from celadon.domain.names import ServiceKey
+from celadon.domain.problem import ProblemsError
 from celadon.domain.reason import Code
+from celadon.doors.api.drills import read_order
+from celadon.observe.probe import DrillProbes
+from celadon.platform.process import Again, ProcessLeases
 from celadon.resilience.drill import next_drill, order_of
 
 
@@ -69,6 +81,7 @@ class Drills:
 
     def undo(self, service: ServiceKey, drill: int) -> None:
         assert self.fault is not None
+        self.world.journal.disk.free()
         self.fault = replace(self.fault, undone_at=self.world.at)
         self.undone += 1
 
@@ -92,6 +105,19 @@ def run(world: World, kind: DrillKind = DrillKind.FREEZE_METRICS, **given: objec
     assert settings is not None
     order = order_of(kind, settings, **given)  # type: ignore[arg-type]
     ask(world, RunDrill(drill=next_drill(world.memory), order=order))
+
+
+@contextmanager
+def led(world: World) -> Iterator[Engine]:
+    """An engine over the world's journal that does not tick: the world does."""
+    engine = Engine(world.journal, world.effects)
+
+    async def lead() -> None:
+        engine.start(world.memory.epoch + 1)
+        await engine.close()
+
+    asyncio.run(lead())
+    yield engine
 
 
 def until_phase(world: World, phase: DrillPhase) -> None:
@@ -176,6 +202,64 @@ def test_a_person_may_end_it_before_its_time(world: World, drills: Drills) -> No
     assert world.memory.drills[-1].because.code is Code.DRILL_ENDS_EARLY
 
 
+def test_a_person_may_end_a_full_disk_that_would_refuse_the_command(world: World, drills: Drills) -> None:
+    run(world, DrillKind.FILL_DISK, lasts_s=30.0)
+    until_phase(world, DrillPhase.STRUCK)
+    with led(world) as engine:
+        world.journal.disk.fill()
+        end_drill(engine, SERVICE)
+    until_over(world)
+    assert drills.undone == 1
+    assert world.memory.drills[-1].because.code is Code.DRILL_ENDS_EARLY
+
+
+def test_a_full_disk_is_not_asked_for_longer_than_all_services_may_stand_still(
+    world: World, drills: Drills
+) -> None:
+    assert drills.fault is None
+    settings = world.memory.settings
+    assert read_order({"kind": "fill-disk", "lasts_s": 30}, settings).lasts_s == 30
+    with pytest.raises(ProblemsError, match="a full disk for 31 s"):
+        read_order({"kind": "fill-disk", "lasts_s": 31}, settings)
+    assert read_order({"kind": "hang-replica", "lasts_s": 31}, settings).lasts_s == 31
+
+
+def test_a_drill_sends_no_more_requests_than_can_be_weighed(world: World, drills: Drills) -> None:
+    assert drills.fault is None
+    order = {"kind": "hang-replica", "rate": 500, "before_s": 5}
+    assert read_order({**order, "lasts_s": 35}, world.memory.settings).rate == 500
+    with pytest.raises(ProblemsError, match="20500 requests in all"):
+        read_order({**order, "lasts_s": 36}, world.memory.settings)
+
+
+OTHER = ServiceKey(name="other")
+
+
+def test_what_reaches_all_services_spares_a_release_that_began_while_callers_were_watched(
+    world: World, drills: Drills
+) -> None:
+    run(world, DrillKind.FILL_DISK, lasts_s=3.0)
+    until_phase(world, DrillPhase.MEASURING)
+    world.journal.ask(OTHER, Deploy(release="other-1", revision=BLUE, settings=settings()), world.at)
+    until_over(world)
+    report = world.memory.drills[-1]
+    assert report.because.code is Code.DRILL_NOT_HIT
+    assert "a release of other waits to begin" in str(report.because.fields["why"])
+    assert drills.fault is None
+
+
+def test_a_drill_of_another_service_keeps_all_of_them_busy_while_it_waits(
+    world: World, drills: Drills
+) -> None:
+    assert drills.fault is None
+    assert others(world.journal, SERVICE) == ""
+    live = world.memory.settings
+    assert live is not None
+    drill = RunDrill(drill=1, order=order_of(DrillKind.KILL_DAEMON, live))
+    world.journal.ask(OTHER, drill, world.at)
+    assert others(world.journal, SERVICE) == "a drill of other waits to begin"
+
+
 def test_a_second_drill_is_refused_and_the_first_one_goes_on(world: World, drills: Drills) -> None:
     run(world)
     until_phase(world, DrillPhase.STRUCK)
@@ -186,6 +270,45 @@ def test_a_second_drill_is_refused_and_the_first_one_goes_on(world: World, drill
     assert world.memory.commands == ()
     until_over(world)
     assert [one.number for one in world.memory.drills] == [1]
+
+
+def test_a_probe_that_can_not_be_read_is_told_and_is_still_looked_at(tmp_path: Path) -> None:
+    folder = tmp_path / "drills" / "default" / SERVICE.name / "probe-1"
+    folder.mkdir(parents=True)
+    told = folder / "told.jsonl"
+    told.write_text("no JSON\n")
+    again = Again(lock=tmp_path / "lock", argv=("true",), cwd=tmp_path, log=tmp_path / "log")
+    parts = Parts(
+        leases=ProcessLeases(tmp_path, again),
+        probes=DrillProbes(tmp_path, tmp_path / "socket"),
+        disk=None,  # type: ignore[arg-type] -- neither fails here
+        counters=None,  # type: ignore[arg-type]
+        marked=lambda _, seqs: frozenset(seqs),
+        replica=lambda _: None,
+        proxies=tuple,
+        daemon=(1, "1"),
+    )
+    woken: list[ServiceKey] = []
+
+    async def looked(times: int) -> None:
+        deadline = time.monotonic() + 20
+        while len(woken) < times:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+
+    async def story() -> None:
+        made = Rehearsals(parts, woken.append)
+        made.start()
+        await looked(1)
+        probe = made.observe(SERVICE, None).probe
+        assert probe is not None
+        assert (probe.over, probe.why.split(":")[0]) == (True, "it could not be read")
+        with told.open("a") as file:
+            file.write('{"asked": [], "confirmed": [], "now": 1.0, "oldest": null}\n')
+        await looked(2)
+        await made.close()
+
+    asyncio.run(story())
 
 
 def test_where_nobody_can_measure_nothing_is_done(world: World) -> None:

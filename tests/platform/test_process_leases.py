@@ -4,6 +4,7 @@ import asyncio
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,6 +159,57 @@ async def test_a_lease_that_is_over_before_it_began_does_nothing(tmp_path, victi
     fact = await until(lambda: undone(made))
     assert (fact.struck_at, fact.why) == (None, "nothing was done before its time was over")
     assert state(victim) == b"S"
+    await made.close()
+
+
+DAEMON = """
+import pathlib, signal, sys
+kept = [signal.getsignal(n) is signal.SIG_DFL for n in (signal.SIGTERM, signal.SIGHUP)]
+with pathlib.Path(sys.argv[1]).open("a") as file:
+    file.write(f"{kept}\\n")
+"""
+
+
+@story
+async def test_a_daemon_is_started_with_the_signals_it_is_ended_by_and_not_where_its_home_is_gone(
+    tmp_path, victim
+):
+    home, said = tmp_path / "home", tmp_path / "said"
+    home.mkdir()
+    argv = (sys.executable, "-S", "-c", DAEMON, str(said))
+    made = ProcessLeases(home, Again(lock=home / "daemon.lock", argv=argv, cwd=tmp_path, log=home / "log"))
+    made.strike(FRAUD, lease(DrillKind.KILL_DAEMON), [run_of(victim)])
+    assert await until(lambda: said.exists() and said.read_text()) == "[True, True]\n"
+    folder = next((home / "drills").rglob("lease-3"))
+    await made.close()
+    shutil.rmtree(home)
+    await until(lambda: holders(folder) == [])
+
+
+def test_a_daemon_that_ends_at_its_start_is_not_started_for_ever(tmp_path):
+    """In a process of its own, with pauses that nobody has to wait for."""
+    said = tmp_path / "said"
+    again = {"lock": str(tmp_path / "daemon.lock"), "cwd": str(tmp_path), "log": str(tmp_path / "log")}
+    again["argv"] = [sys.executable, "-S", "-c", DAEMON, str(said)]
+    order = {"victims": [], "stop": False, "until": time.time(), "lasts_s": 1.0, "again": again}
+    holder.write_json(str(tmp_path / "order.json"), order)
+    script = (
+        "import sys; from celadon.platform.process import holder; holder.START_S = holder.SUPERVISOR_S = 0.0;"
+        "holder.Holder(sys.argv[1]).run()"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, timeout=60)
+    asyncio.run(until(lambda: said.exists() and said.read_text().count("\n") == holder.TRIES_MAX))
+    assert (tmp_path / "undone.json").exists()
+
+
+@story
+async def test_holders_are_not_started_faster_than_they_can_take_their_lock(tmp_path, victim):
+    made = leases(tmp_path)
+    made.strike(FRAUD, lease(DrillKind.HANG_REPLICA), [run_of(victim)])
+    for _ in range(20):
+        made.undo(FRAUD, 3)
+    assert len(made._tasks) == 1
+    await until(lambda: undone(made))
     await made.close()
 
 

@@ -32,7 +32,7 @@ from celadon.domain.reason import Code
 from celadon.domain.spec import Redundancy, Survives
 from celadon.resilience.drill import next_drill, order_of, refusal, rehearse
 from celadon.resilience.place import place
-from celadon.resilience.spared import victims
+from celadon.resilience.spared import hindrance, victims
 
 STEP_S = 0.5
 LIMIT = 400
@@ -50,7 +50,7 @@ class Rehearsal:
     """A service under drill, and a world that does what it is asked for, in its own time.
 
     lag: ticks until a failure is there and until it is undone. bad: of the requests after it fail. blind: the probe
-    says nothing.
+    says nothing. stuck: what was done can not be undone in time.
     """
 
     memory: Memory
@@ -61,6 +61,8 @@ class Rehearsal:
     slowest_ms: float = 20.0
     blind: bool = False
     dead: bool = False
+    stuck: bool = False
+    proxies: tuple[int, ...] = (7, 8)
     probe: ProbeFact | None = None
     fault: FaultFact | None = None
     due: list[tuple[int, str]] = None  # type: ignore[assignment]
@@ -72,7 +74,7 @@ class Rehearsal:
             replace(one, pid=100 + one.id.index) for one in replicas(BLUE, (ReplicaState.READY,) * self.count)
         )
         return replace(
-            facts(self.at, there), drill=DrillFacts(probe=self.probe, fault=self.fault, proxies=(7, 8))
+            facts(self.at, there), drill=DrillFacts(probe=self.probe, fault=self.fault, proxies=self.proxies)
         )
 
     def ask(self, command: Command) -> None:
@@ -94,7 +96,8 @@ class Rehearsal:
         self.memory = replace(done.memory, commands=left)
         self.memory = replace(self.memory, goal=place(self.memory, ()))
         if before is not None and self.memory.drill is None:
-            assert self.fault is None or self.fault.undone_at is not None, "it ended before it was undone"
+            undone = self.fault is None or self.fault.undone_at is not None
+            assert undone or self.stuck, "it ended before it was undone"
         for action in reconcile(SERVICE, self.memory, seen):
             self._begin(action)
 
@@ -222,12 +225,42 @@ def test_a_caller_who_was_kept_waiting_fails_the_drill() -> None:
     assert world.memory.drills[-1].verdict is DrillVerdict.FAIL
 
 
+def test_a_proxy_that_does_not_come_back_fails_the_drill() -> None:
+    world = Rehearsal(memory=service())
+    world.run(DrillKind.KILL_PROXY)
+    while not world.struck:
+        world.step()
+    world.proxies = (7,)
+    world.until_over()
+    report = world.memory.drills[-1]
+    assert (report.verdict, report.because.code) == (DrillVerdict.FAIL, Code.DRILL_NOT_BACK)
+    assert report.because.fields["why"] == "1 of 2 proxies run"
+
+
 def test_a_probe_that_says_nothing_ends_a_drill_before_anything_is_done() -> None:
     world = Rehearsal(memory=service(), blind=True)
     world.run(DrillKind.KILL_REPLICA)
     world.until_over()
     assert world.struck == 0
     assert world.memory.drills[-1].because.code is Code.DRILL_NOT_MEASURED
+
+
+def test_what_can_not_be_undone_ends_the_drill_and_goes_on_being_undone() -> None:
+    world = Rehearsal(memory=service(), lag=1)
+    order = world.run(DrillKind.FREEZE_METRICS)
+    while world.memory.drill is None or world.memory.drill.phase is not DrillPhase.STRUCK:
+        world.step()
+    world.lag = 200
+    world.stuck = True
+    world.until_over()
+    report = world.memory.drills[-1]
+    assert (report.because.code, report.verdict) == (Code.DRILL_NOT_UNDONE, DrillVerdict.INCONCLUSIVE)
+    assert not report.undone
+    assert report.ended_at < report.began_at + 70
+    assert Undo(drill=1) in list(reconcile(SERVICE, world.memory, world.seen()))
+    refused = refusal(world.memory, world.seen(), order)
+    assert refused is not None
+    assert refused.fields["why"] == "drill 1 is not undone yet"
 
 
 def test_a_deploy_ends_a_drill_and_waits_until_it_is_undone() -> None:
@@ -279,6 +312,24 @@ def test_it_is_refused_where_too_few_would_be_left(count: int, ready: int, refus
     if refused:
         insisted = replace(order, insists=True)
         assert refusal(memory, seen(count, ready), insisted) is None
+
+
+def test_the_zone_that_is_struck_is_the_one_that_must_be_spared() -> None:
+    memory = service(3, zones=("a", "b"))
+    there = seen(3, 3)
+    zoned = tuple(
+        replace(one, zone="b" if one.id.index == 1 else "a")
+        for one in there.replicas.value  # type: ignore[union-attr]
+    )
+    there = replace(there, replicas=replace(there.replicas, value=zoned))  # type: ignore[arg-type]
+    assert memory.settings is not None
+    order = order_of(DrillKind.KILL_ZONE, memory.settings)
+    # Survives a replica: zone b has one, zone a has two.
+    for number, refused in ((1, False), (2, True)):
+        assert (hindrance(memory, there, order, number) is not None) is refused
+        lost = victims(memory, there, DrillKind.KILL_ZONE, number)
+        assert len(lost) == (2 if refused else 1)
+    assert refusal(memory, there, order) is None
 
 
 def test_a_release_that_moves_is_a_reason_to_refuse() -> None:

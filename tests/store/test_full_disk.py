@@ -53,7 +53,6 @@ def test_free_pages_do_not_help_a_full_disk(tmp_path: Path) -> None:
 def test_only_a_mark_is_taken_for_one(tmp_path: Path) -> None:
     journal = SqliteJournal(tmp_path / "journal.db")
     mark, other = journal.ask(FRAUD, MarkDrill(drill=1), 1.0), journal.ask(FRAUD, Remove(), 1.0)
-    assert journal.marked(FRAUD, mark.seq)
-    assert not journal.marked(FRAUD, other.seq)
-    assert not journal.marked(FRAUD, other.seq + 1)
+    assert journal.marked(FRAUD, [mark.seq, other.seq, other.seq + 1]) == {mark.seq}
+    assert journal.marked(FRAUD, []) == frozenset()
     journal.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections import Counter
 
 from hypothesis import given
@@ -9,12 +10,14 @@ from hypothesis import strategies as st
 
 from celadon.domain.draw import Draw, StickyHeader
 from celadon.domain.names import Address, RevisionId, ServiceKey
-from celadon.traffic.envoy import stats
+from celadon.traffic.envoy import launcher, stats
 from celadon.traffic.envoy.admin import Host
 from celadon.traffic.envoy.ears import Ears, Written
 from celadon.traffic.envoy.heard import Position, position
-from celadon.traffic.envoy.seats import together
+from celadon.traffic.envoy.proxy import Identity
+from celadon.traffic.envoy.seats import Seat, Seats, together
 from celadon.traffic.envoy.tail import Place, RequestLog
+from celadon.traffic.envoy.words import Paths
 
 SERVICE, GREEN = ServiceKey(name="fraud"), RevisionId("a" * 12)
 HERE = Address(host="127.0.0.1", port=1)
@@ -83,6 +86,24 @@ def test_a_replica_is_well_only_when_all_see_it_well():
     ill = Host(healthy=False, pending=True, draining=False, active=0, requests=2)
     seen = together([{"c": {HERE: well}, "warming": {}}, {"c": {HERE: ill}}])
     assert seen == {"c": {HERE: Host(healthy=False, pending=True, draining=False, active=1, requests=7)}}
+
+
+class Started:
+    """A launcher of which all is known that its file says; its Envoy is our own process, so that it lives."""
+
+    def identity(self):
+        me = os.getpid()
+        ours = {"pid": me, "started": launcher.start_time(me), "boot": launcher.boot_id()}
+        return Identity(**ours, launcher_pid=me, launcher_started="", starts=1, last_exit="")
+
+
+def test_one_that_has_not_answered_yet_is_not_counted_as_one_that_serves(tmp_path):
+    paths = Paths(xds=tmp_path, access_log=tmp_path / "log", admin_socket=tmp_path / "admin.sock")
+    seat = Seat(paths=paths, proxy=Started(), admin=None)
+    who = seat.alive()
+    assert Seats([seat]).runs() == ()
+    seat.met = who.source
+    assert Seats([seat]).runs() == ((os.getpid(), who.started),)
 
 
 @given(

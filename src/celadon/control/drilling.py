@@ -1,9 +1,9 @@
 """From a drill that a person asks for to a journalled command, or to everything that forbids it."""
 
 from celadon.control.engine import Engine
+from celadon.control.others import others
 from celadon.domain.command import Asked, EndDrill, MarkDrill, RunDrill
 from celadon.domain.drill import OF_ALL_SERVICES, DrillKind, DrillOrder
-from celadon.domain.memory import Memory
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import Problem, ProblemsError
 from celadon.domain.reason import text
@@ -29,11 +29,13 @@ def run_drill(engine: Engine, service: ServiceKey, order: DrillOrder) -> Asked:
 
 
 def end_drill(engine: Engine, service: ServiceKey) -> Asked:
-    """Journal that the drill under way is to end now."""
+    """Journal that the drill under way is to end now. A full disk ends first: it would refuse this very command."""
     engine.view(service)
     drill = engine.memory(service).drill
     if drill is None:
         raise _refused(f"no drill of {service} is under way", f"`celadon drill history {service}` lists them")
+    if drill.order.kind is DrillKind.FILL_DISK:
+        engine.effects.drills.undo(service, drill.number)
     return engine.ask(service, EndDrill(drill=drill.number))
 
 
@@ -47,18 +49,9 @@ def mark_drill(engine: Engine, service: ServiceKey) -> Asked:
 
 
 def _check_others(engine: Engine, service: ServiceKey, kind: DrillKind) -> None:
-    """What all services share fails for all of them."""
-    if kind not in OF_ALL_SERVICES:
-        return
-    for other in engine.services():
-        if other != service and (why := _busy(engine.memory(other))):
-            raise _refused(f"{kind.value} reaches every service, and {why}", HINT)
-
-
-def _busy(memory: Memory) -> str:
-    if memory.drill is not None:
-        return f"drill {memory.drill.number} of {memory.service} has not ended"
-    return f"release {memory.release.id} has not ended" if memory.release is not None else ""
+    """What all services share fails for all of them. It is weighed once more when it strikes."""
+    if kind in OF_ALL_SERVICES and (why := others(engine.journal, service)):
+        raise _refused(f"{kind.value} reaches every service, and {why}", HINT)
 
 
 def _refused(found: str, hint: str) -> ProblemsError:

@@ -84,7 +84,7 @@ class Drills(Protocol):
     """Makes the failures of drills, each under its lease, takes them back, and measures what callers notice.
 
     A lease is undone at its end whatever becomes of the daemon, and what undoes it is recorded before it is made.
-    observe: `drill` is the one that is remembered to be under way. preview, golden: see `Prober`.
+    observe: `drill` is the one that is remembered to be under way.
     """
 
     def observe(self, service: ServiceKey, drill: Drill | None) -> DrillFacts: ...

@@ -64,14 +64,14 @@ class Counters(Protocol):
 class Parts:
     """What can fail. replica: its living run, or None; proxies, daemon: runs of those.
 
-    marked: whether the journal has a command that a probe was told is there.
+    marked: which of the commands that a probe was told are there the journal has.
     """
 
     leases: Leases
     probes: Probes
     disk: Disk
     counters: Counters
-    marked: Callable[[ServiceKey, int], bool]
+    marked: Callable[[ServiceKey, Sequence[int]], frozenset[int]]
     replica: Callable[[ReplicaId], tuple[int, str] | None]
     proxies: Callable[[], tuple[tuple[int, str], ...]]
     daemon: tuple[int, str]
@@ -89,6 +89,7 @@ class Rehearsals:
         self._inside: dict[ServiceKey, FaultFact] = {}
         self._kinds: dict[ServiceKey, DrillKind] = {}
         self._looks: dict[ServiceKey, asyncio.Task[None]] = {}
+        self._unread: dict[ServiceKey, str] = {}
 
     def start(self) -> None:
         """Go on with what an earlier daemon left."""
@@ -118,18 +119,22 @@ class Rehearsals:
     def _probe(self, service: ServiceKey, drill: Drill | None) -> ProbeFact | None:
         """What callers noticed, and in the end whether what the daemon had confirmed is still there."""
         fact = self._parts.probes.observe(service, drill.struck_at if drill else None)
+        if fact is not None and service in self._unread:
+            fact = replace(fact, over=True, why=self._unread[service])
         if fact is None or drill is None or drill.phase is not DrillPhase.UNDOING:
             return fact
         confirmed = self._parts.probes.confirmed(service)
         if not confirmed:
             return fact
-        lost = [at for at, seq in confirmed if not self._parts.marked(service, seq)]
+        there = self._parts.marked(service, [seq for _, seq in confirmed])
+        lost = [at for at, seq in confirmed if seq not in there]
         age_s = time.time() - min(lost) if lost else None
         counted = replace(fact.measured, acknowledged=len(confirmed), lost=len(lost), lost_age_s=age_s)
         return replace(fact, measured=counted)
 
     def probe(self, service: ServiceKey, drill: Drill, asks: Asks) -> None:
         """Begin to measure."""
+        self._unread.pop(service, None)
         self._parts.probes.begin(service, drill, asks)
         self._look(service)
 
@@ -164,6 +169,7 @@ class Rehearsals:
         self._parts.probes.forget(service)
         self._parts.leases.forget(service)
         self._inside.pop(service, None)
+        self._unread.pop(service, None)
         look = self._looks.pop(service, None)
         if look is not None:
             look.cancel()
@@ -211,7 +217,15 @@ class Rehearsals:
 
     async def _look_for_ever(self, service: ServiceKey) -> None:
         while True:
-            fault = self._parts.leases.observe(service, time.time())
-            if self._parts.probes.look(service) or fault is not None:
+            if self._news(service):
                 self._wake(service)
             await asyncio.sleep(LOOK_S)
+
+    def _news(self, service: ServiceKey) -> bool:
+        """Whether there is something to decide on. What can not be read is told, and the drill shows nothing."""
+        try:
+            fault = self._parts.leases.observe(service, time.time())
+            return self._parts.probes.look(service) or fault is not None
+        except Exception as broken:  # noqa: BLE001 -- whatever it was: nobody would look any more, and say nothing
+            self._unread[service] = f"it could not be read: {type(broken).__name__}: {broken}"
+            return True

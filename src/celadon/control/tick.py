@@ -8,6 +8,7 @@ from typing import Any
 
 from celadon.control.apply import Effects
 from celadon.control.look import look, look_late, observe, only_judged
+from celadon.control.others import others, reaches_others
 from celadon.control.ports import Journal
 from celadon.control.reconcile import reconcile
 from celadon.control.rest import Rest, at_rest, goes_on, rest
@@ -74,6 +75,8 @@ def decision(
     journalled = journal.read(service)
     memory = carry(journalled, draft)
     facts = observe(effects, memory, now)
+    if reaches_others(memory):
+        facts = replace(facts, drill=replace(facts.drill, others=others(journal, service)))
     if draft is not None and draft.rest is not None and goes_on(draft.rest, journalled, facts, now):
         return Decided(draft=draft, view=at_rest(draft.rest, facts, now), recorded=False, rests=True)
     evidence, judged = look(memory, facts)

@@ -125,7 +125,7 @@ class Drill:
     """A drill under way. struck_at: when its lease was recorded. entered_at: when it entered its phase (wall time).
 
     hit: how many victims were met. ends: what it ends with whatever else is seen, once the failure is undone.
-    moved: the release that moved when the failure came, as (id, phase, stage).
+    moved: the release that moved when the failure came, as (id, phase, stage). proxies: how many served when it began.
     """
 
     number: int
@@ -140,6 +140,7 @@ class Drill:
     hit: int = 0
     ends: Reason | None = None
     moved: tuple[str, str, int] | None = None
+    proxies: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,11 +196,15 @@ class FaultFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrillFacts:
-    """What is seen of drills of one service. proxies: process ids of the proxies that serve, in a fixed order."""
+    """What is seen of drills of one service. proxies: process ids of the proxies that serve, in a fixed order.
+
+    others: why what all services share may not fail now; said only where a drill is about to make it fail.
+    """
 
     probe: ProbeFact | None = None
     fault: FaultFact | None = None
     proxies: tuple[int, ...] = ()
+    others: str = ""
 
 
 NO_DRILL = DrillFacts()

@@ -112,6 +112,7 @@ class Code(StrEnum):
     DRILL_NOT_MEASURED = "drill_not_measured"
     DRILL_NOT_STEADY = "drill_not_steady"
     DRILL_GAVE_WAY = "drill_gave_way"
+    DRILL_NOT_UNDONE = "drill_not_undone"
     # ends
     WATCH_ENDED = "watch_ended"
     BACK_ON_BLUE = "back_on_blue"
@@ -260,6 +261,7 @@ TEXTS: dict[Code, str] = {
     Code.DRILL_NOT_MEASURED: "the probe could not measure: {why}",
     Code.DRILL_NOT_STEADY: "{failed} of {requests} requests failed before anything was done to the service",
     Code.DRILL_GAVE_WAY: "it gave way to what was asked meanwhile: {asked}",
+    Code.DRILL_NOT_UNDONE: "not undone after {seconds:.0f} s yet; it is tried until it is",
     Code.WATCH_ENDED: "the watch ended clean: {why}",
     Code.BACK_ON_BLUE: "all requests are on blue again: {why}",
     Code.BLUE_NOT_READY: "going back waits: {ready} of blue's {wanted} replicas are ready",

@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from celadon.domain.drill import Measured
 
@@ -89,16 +89,16 @@ def _rto_s(since: Sequence[Asked], windows: "_Windows", clear_to: float) -> floa
 
 
 class _Windows:
-    """Whether a window was as good as before."""
+    """Whether a window was as good as before. right: how many of the first n were right, for every n."""
 
     def __init__(self, asked: Sequence[Asked], rate: float) -> None:
-        self._asked = asked
         self._at = [one.at for one in asked]
+        self._right = [0, *accumulate(one.ok for one in asked)]
         self._ok_ends = sorted(one.ended for one in asked if one.ok)
         self._needed = max(1, int(RATE_SHARE * rate * WINDOW_S))
 
     def good(self, start: float) -> bool:
-        meant = self._asked[bisect_left(self._at, start) : bisect_left(self._at, start + WINDOW_S)]
+        first, last = bisect_left(self._at, start), bisect_left(self._at, start + WINDOW_S)
         ends = bisect_left(self._ok_ends, start + WINDOW_S) - bisect_left(self._ok_ends, start)
-        right = sum(one.ok for one in meant)
-        return bool(meant) and right >= OK_SHARE * len(meant) and ends >= self._needed
+        meant, right = last - first, self._right[last] - self._right[first]
+        return meant > 0 and right >= OK_SHARE * meant and ends >= self._needed

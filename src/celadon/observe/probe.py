@@ -17,7 +17,7 @@ from celadon.domain.drill import Drill, DrillKind, ProbeFact
 from celadon.domain.launch import Asks
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import ProblemsError
-from celadon.judge.outage import Asked, outage
+from celadon.judge.outage import Asked, Outage, outage
 from celadon.observe import asker
 from celadon.parse.golden import predict_path, read_golden
 
@@ -34,6 +34,18 @@ OF_THE_JOURNAL = frozenset({DrillKind.KILL_DAEMON, DrillKind.FILL_DISK})
 LEFT_S = 300.0
 """A probe that nobody ends ends by itself, so long after all that was asked of it could be over."""
 
+AGAIN_S = 1 / 20_000
+"""What was measured is weighed anew after so long for each request: the more there are, the more that costs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Weighed:
+    """What was measured up to `clear_to`, for a failure at `struck_at`."""
+
+    struck_at: float | None
+    clear_to: float
+    found: Outage
+
 
 @dataclass(slots=True, kw_only=True)
 class _Read:
@@ -46,6 +58,16 @@ class _Read:
     offset: int = 0
     clear_to: float = 0.0
     why: str = ""
+    weighed: _Weighed | None = None
+
+    def weigh(self, struck_at: float | None) -> _Weighed:
+        """What was measured, as it was found last unless it may be another by now."""
+        last = self.weighed
+        due = last is None or self.clear_to >= last.clear_to + AGAIN_S * max(1, len(self.asked))
+        if last is None or due or last.struck_at != struck_at:
+            found = outage(self.asked, struck_at, self.clear_to)
+            last = self.weighed = _Weighed(struck_at=struck_at, clear_to=self.clear_to, found=found)
+        return last
 
     def more(self) -> bool:
         """Take what was written since; whether there was anything."""
@@ -135,14 +157,15 @@ class DrillProbes:
         read = self._read.get(service)
         if read is None:
             return None
-        found = outage(read.asked, struck_at, read.clear_to)
+        weighed = read.weigh(struck_at)
+        found = weighed.found
         over = bool(read.why) or (read.offset > 0 and not _held(read.folder / "lock"))
         return ProbeFact(
             drill=read.drill,
             before=found.before,
             ok_before=found.ok_before,
             measured=found.measured,
-            clear_to=read.clear_to,
+            clear_to=weighed.clear_to,
             steady=found.steady,
             over=over,
             why=read.why or ("its process is gone" if over else ""),

@@ -1,7 +1,7 @@
 """Drills, decided: whether one may begin, whom it hits, when it is undone, and what it has shown. Pure.
 
-Every drill ends, what it did is undone before it ends, and two are never under way at once. A release that is asked
-for meanwhile comes first.
+Every drill ends, what it did is undone before it ends or, where that can not be done in time, it says so and goes on
+being undone; and two are never under way at once. A release that is asked for meanwhile comes first.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,8 @@ GIVES_WAY_S = 10.0
 """How long what is asked of the service waits at most until a drill is undone."""
 
 BACK_S = 30.0
-"""How long a service may take to be as before, where its replicas may not take longer to start."""
+"""How long a service may take to be as before, where its replicas may not take longer to start; and how long it may
+take to undo a failure."""
 
 SETTLE_S = 1.5
 """How long callers are watched at least once a failure was made or undone."""
@@ -112,7 +113,7 @@ def refusal(memory: Memory, facts: Facts, order: DrillOrder) -> Reason | None:
     number = next_drill(memory)
     if memory.drill is not None:
         return because(Code.DRILL_REFUSED, drill=number, why=f"drill {memory.drill.number} has not ended")
-    why = hindrance(memory, facts, order)
+    why = hindrance(memory, facts, order, number)
     return None if why is None else because(Code.DRILL_REFUSED, drill=number, why=why)
 
 
@@ -138,6 +139,7 @@ def _answered(memory: Memory, asked: Asked, facts: Facts, now: Now) -> tuple[Mem
                 began_at=now.wall,
                 entered_at=now.wall,
                 because=why,
+                proxies=len(facts.drill.proxies),
             )
             return replace(memory, drill=drill), why
         case EndDrill(drill=number):
@@ -193,7 +195,7 @@ def _measuring(memory: Memory, drill: Drill, facts: Facts, now: Now) -> _Stepped
 
 def _strike(memory: Memory, drill: Drill, facts: Facts, now: Now) -> _Stepped:
     """The lease is recorded here; only then may anything be done."""
-    hinders = hindrance(memory, facts, drill.order)
+    hinders = hindrance(memory, facts, drill.order, drill.number)
     if hinders is not None:
         return _ended(memory, drill, because(Code.DRILL_NOT_HIT, why=hinders), facts, now)
     order, chosen = drill.order, victims(memory, facts, drill.order.kind, drill.number)
@@ -279,19 +281,24 @@ def _undoing(memory: Memory, drill: Drill, facts: Facts, now: Now) -> _Stepped:
     """Until no trace is left, and then until the service is as it was."""
     fault, probe = _fault(drill, facts), _probe(drill, facts)
     if fault is not None and fault.undone_at is None:
-        return memory, []
+        if now.wall < drill.entered_at + BACK_S:
+            return memory, []
+        why = because(Code.DRILL_NOT_UNDONE, seconds=now.wall - drill.entered_at)
+        return _ended(memory, drill, why, facts, now)
     if fault is not None and fault.hit > drill.hit:
         drill = replace(drill, hit=fault.hit)
     if drill.ends is not None:
         return _ended(memory, drill, drill.ends, facts, now)
     settled_at = drill.entered_at + SETTLE_S
-    back = probe is not None and _served(probe, settled_at) and not _lacks(memory, facts)
+    back = probe is not None and _served(probe, settled_at) and not _lacks(memory, drill, facts)
     late = now.wall >= drill.entered_at + max(
         BACK_S, memory.settings.release.start_s if memory.settings else 0
     )
     gone = probe is None or probe.over
     if back or late or (gone and now.wall >= settled_at):
-        return _ended(memory, drill, verdict(memory, drill, probe, fault, _lacks(memory, facts)), facts, now)
+        return _ended(
+            memory, drill, verdict(memory, drill, probe, fault, _lacks(memory, drill, facts)), facts, now
+        )
     return memory, []
 
 
@@ -299,12 +306,15 @@ def _served(probe: ProbeFact, since: float) -> bool:
     return probe.steady and probe.measured.rto_s is not None and probe.clear_to >= since
 
 
-def _lacks(memory: Memory, facts: Facts) -> str:
+def _lacks(memory: Memory, drill: Drill, facts: Facts) -> str:
     """What of the service is not as it should be; empty when nothing is."""
     if memory.live is None or memory.settings is None:
         return ""
     ready, wanted = facts.ready(memory.live), memory.settings.replicas.wanted
-    return "" if ready >= wanted else f"{ready} of {wanted} replicas are ready"
+    if ready < wanted:
+        return f"{ready} of {wanted} replicas are ready"
+    run = len(facts.drill.proxies)
+    return "" if run >= drill.proxies else f"{run} of {drill.proxies} proxies run"
 
 
 def _entered(memory: Memory, drill: Drill, phase: DrillPhase, why: Reason, now: Now) -> _Stepped:

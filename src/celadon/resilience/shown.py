@@ -25,6 +25,7 @@ VERDICTS: dict[Code, DrillVerdict] = {
     Code.DRILL_NOT_MEASURED: DrillVerdict.INCONCLUSIVE,
     Code.DRILL_NOT_STEADY: DrillVerdict.INCONCLUSIVE,
     Code.DRILL_GAVE_WAY: DrillVerdict.INCONCLUSIVE,
+    Code.DRILL_NOT_UNDONE: DrillVerdict.INCONCLUSIVE,
     Code.DRILL_ENDS_EARLY: DrillVerdict.INCONCLUSIVE,
 }
 """What each way to end says of the service."""

@@ -3,21 +3,27 @@
 from collections.abc import Sequence
 
 from celadon.domain.command import Deploy, Remove, Rollback
-from celadon.domain.drill import OF_REPLICAS, DrillKind, DrillOrder, Victim
+from celadon.domain.drill import OF_ALL_SERVICES, OF_REPLICAS, DrillKind, DrillOrder, Victim
 from celadon.domain.facts import Facts, ReplicaFact, ReplicaState, Unknown
 from celadon.domain.goal import Arm, arm_of
 from celadon.domain.memory import Memory
 
 
-def hindrance(memory: Memory, facts: Facts, order: DrillOrder) -> str | None:
-    """Why this drill may not be, as things stand. What a person insists on is not weighed any more."""
+def hindrance(memory: Memory, facts: Facts, order: DrillOrder, number: int) -> str | None:
+    """Why the drill of this number may not be, as things stand. What a person insists on is not weighed any more."""
     if memory.live is None or memory.settings is None or memory.removing:
         return "nothing of the service is live"
+    fault = facts.drill.fault
+    if fault is not None and fault.undone_at is None and fault.drill != number:
+        return f"drill {fault.drill} is not undone yet"
     if isinstance(facts.replicas, Unknown):
         return f"which replicas there are is not known ({facts.replicas.why})"
-    if not victims(memory, facts, order.kind, 0) and order.kind in OF_REPLICAS | {DrillKind.KILL_PROXY}:
+    hit = victims(memory, facts, order.kind, number)
+    if not hit and order.kind in OF_REPLICAS | {DrillKind.KILL_PROXY}:
         return "none is ready that could be hit"
-    return None if order.insists else _moving(memory) or _too_few(memory, facts, order.kind)
+    if order.insists:
+        return None
+    return _moving(memory) or _others(facts, order.kind) or _too_few(memory, facts, order.kind, hit)
 
 
 def _moving(memory: Memory) -> str | None:
@@ -27,15 +33,19 @@ def _moving(memory: Memory) -> str | None:
     return "a release waits to begin" if next(waiting, None) is not None else None
 
 
-def _too_few(memory: Memory, facts: Facts, kind: DrillKind) -> str | None:
+def _others(facts: Facts, kind: DrillKind) -> str | None:
+    reached = kind in OF_ALL_SERVICES and facts.drill.others
+    return f"{kind.value} reaches every service, and {facts.drill.others}" if reached else None
+
+
+def _too_few(memory: Memory, facts: Facts, kind: DrillKind, hit: Sequence[Victim]) -> str | None:
     """Whether what is left carries everything (N-1)."""
     assert memory.settings is not None
     if kind is DrillKind.KILL_PROXY and len(facts.drill.proxies) < 2:
         return "there is one proxy, and nobody takes over from it; `celadon up --proxies 2` runs two"
-    replicas, redundancy = memory.settings.replicas.wanted, memory.settings.redundancy
-    needed = replicas - redundancy.spare(replicas)
-    hit = {victim.pid for victim in victims(memory, facts, kind, 0)} if kind in OF_REPLICAS else set()
-    left = [one for one in _ready(memory, facts) if one.pid not in hit]
+    needed, redundancy = memory.settings.needed, memory.settings.redundancy
+    gone = {victim.pid for victim in hit}
+    left = [one for one in _ready(memory, facts) if one.pid not in gone]
     main = sum(arm_of(one.id.index) is Arm.MAIN for one in left)
     behind = sum(arm_of(one.id.index) is Arm.STANDBY for one in left)
     if main >= needed or (redundancy.standby and behind >= redundancy.standby):

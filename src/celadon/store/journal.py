@@ -6,6 +6,7 @@ committed, so that it is at all times what a restart would read. Inside `togethe
 and becomes the cache when its one commit is durable.
 """
 
+import json
 import sqlite3
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -136,12 +137,14 @@ class SqliteJournal:
             self._batch = None
         self._write(batch)
 
-    def marked(self, service: ServiceKey, seq: int) -> bool:
-        """Whether a mark of a drill is there: a command from which nothing follows (see `MarkDrill`)."""
-        query = "SELECT record FROM journal WHERE namespace = ? AND service = ? AND seq = ?"
+    def marked(self, service: ServiceKey, seqs: Sequence[int]) -> frozenset[int]:
+        """Where of these places a mark of a drill is: a command from which nothing follows (see `MarkDrill`)."""
+        query = """SELECT seq FROM journal WHERE namespace = ? AND service = ?
+            AND seq IN (SELECT value FROM json_each(?)) AND instr(record, ?)"""
+        mark = f'"{MarkDrill.__name__}"'.encode()
         with faults(self.path):
-            row = self._database.execute(query, (service.namespace, service.name, seq)).fetchone()
-        return row is not None and f'"{MarkDrill.__name__}"'.encode() in row[0]
+            rows = self._database.execute(query, (service.namespace, service.name, json.dumps(seqs), mark))
+            return frozenset(seq for (seq,) in rows)
 
     def ask(self, service: ServiceKey, command: Command, at: float) -> Asked:
         """Journal a command. It survives any crash from the moment this returns."""

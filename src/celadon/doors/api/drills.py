@@ -1,7 +1,7 @@
 """Drills as JSON with stable names, and what the journal tells of those that have ended."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from celadon.control.view import View
@@ -27,6 +27,12 @@ SAYS: dict[DrillKind, str] = {
 }
 
 LIMITS = {"before_s": (0.5, 600.0), "lasts_s": (0.5, 3600.0), "rto_s": (0.0, 3600.0), "rate": (5.0, 500.0)}
+
+FULL_DISK_MAX_S = 30.0
+"""Nothing can be decided for any service meanwhile."""
+
+REQUESTS_MAX = 20_000
+"""So many of its own one drill may send; each is remembered until it has ended."""
 
 
 def kinds() -> list[Json]:
@@ -64,7 +70,22 @@ def read_order(body: Mapping[str, Any], settings: Settings | None) -> DrillOrder
         problem = Problem(path="drill", found="nothing of the service is live", hint="deploy it first")
         raise ProblemsError([problem], refused=True)
     given = {name: float(body[name]) for name in LIMITS if body.get(name) is not None}
-    return order_of(DrillKind(str(kind)), settings, **given, insists=body.get("insist", False))
+    order = order_of(DrillKind(str(kind)), settings, **given, insists=body.get("insist", False))
+    problems = list(_too_much(order))
+    if problems:
+        raise ProblemsError(problems)
+    return order
+
+
+def _too_much(order: DrillOrder) -> Iterator[Problem]:
+    """What is wrong in the whole, although each part of it is in its limits."""
+    if order.kind is DrillKind.FILL_DISK and order.lasts_s > FULL_DISK_MAX_S:
+        found = f"a full disk for {order.lasts_s:g} s, and nothing is decided for any service meanwhile"
+        yield Problem(path="lasts_s", found=found, hint=f"{FULL_DISK_MAX_S:g} at most")
+    requests = order.rate * (order.before_s + order.lasts_s)
+    if requests > REQUESTS_MAX:
+        hint = f"{REQUESTS_MAX} at most; a lower rate, or less time"
+        yield Problem(path="rate", found=f"{requests:.0f} requests in all", hint=hint)
 
 
 def drill(view: View) -> Json | None:

@@ -25,6 +25,8 @@ SUPERVISOR_S = 2.0
 """Who keeps the daemon alive goes first; after this long nobody does, and it is started as it was before."""
 
 START_S = 60.0
+TRIES_MAX = 10
+"""A daemon that ends as often as this at its start is left to people."""
 
 
 def write_json(path: str, value: object) -> None:
@@ -130,15 +132,18 @@ class Holder:
         for handle in self.handles:
             poll.register(handle, select.POLLIN)
             poll.poll(1000 * SUPERVISOR_S)
-        until = time.monotonic() + SUPERVISOR_S
-        while not held(again["lock"]):
+        until, tries = time.monotonic() + SUPERVISOR_S, 0
+        while os.path.exists(self.folder) and not held(again["lock"]):  # noqa: PTH110
             if time.monotonic() > until:
+                if tries == TRIES_MAX:
+                    return
                 self.start(again)
-                until = time.monotonic() + START_S
+                until, tries = time.monotonic() + START_S, tries + 1
             time.sleep(LOOK_S)
 
     def start(self, again: dict[str, Any]) -> None:
-        with open(again["log"], "ab") as words:  # noqa: PTH123
+        """One try. What keeps it from being started now may be gone at the next one."""
+        with contextlib.suppress(OSError), open(again["log"], "ab") as words:  # noqa: PTH123
             subprocess.Popen(
                 again["argv"],
                 stdin=subprocess.DEVNULL,
@@ -156,10 +161,12 @@ def main() -> None:
     os.setsid()
     os.umask(0o077)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+        # Ignored, they would be ignored by the daemon that is started, too.
+        signal.signal(number, lambda *_: None)
     folder = sys.argv[1]
     lock = os.open(folder + "/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    with contextlib.suppress(BlockingIOError):
+    # Another one holds it, or the home is gone and all that there was to do.
+    with contextlib.suppress(BlockingIOError, FileNotFoundError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.chdir("/")
         Holder(folder).run()

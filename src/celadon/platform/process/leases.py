@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import math
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,6 +19,8 @@ from celadon.domain.names import ServiceKey
 from celadon.platform.process import holder
 
 LEASE = "lease-"
+HOLD_S = 1.0
+"""How long a holder may need until it has its lock, before another one is started for the same lease."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,7 @@ class ProcessLeases:
         self._again = again
         self._facts: dict[ServiceKey, FaultFact] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._held_at: dict[ServiceKey, float] = {}
         for folder in sorted(self._home.glob(f"*/*/{LEASE}*")):
             if (folder / "order.json").exists():
                 service = ServiceKey(namespace=folder.parts[-3], name=folder.parts[-2])
@@ -78,7 +83,7 @@ class ProcessLeases:
             "again": self._again.told() if lease.kind is DrillKind.KILL_DAEMON else None,
         }
         holder.write_json(str(folder / "order.json"), order)
-        self._hold(folder)
+        self._hold(service, folder)
 
     def observe(self, service: ServiceKey, now: float) -> FaultFact | None:
         """How the lease stands, as its holder wrote it."""
@@ -106,20 +111,24 @@ class ProcessLeases:
             return
         folder = self._folder(service, drill)
         (folder / "undo").touch()
+        if time.monotonic() < self._held_at.get(service, -math.inf) + HOLD_S:
+            return
         if not (folder / "undone.json").exists() and not holder.held(str(folder / "lock")):
-            self._hold(folder)
+            self._hold(service, folder)
 
     def forget(self, service: ServiceKey) -> None:
         """Take the files of an undone lease away."""
         fact = self._facts.get(service)
         if fact is not None and fact.undone_at is not None:
             del self._facts[service]
+            self._held_at.pop(service, None)
             shutil.rmtree(self._folder(service, fact.drill), ignore_errors=True)
 
     def _folder(self, service: ServiceKey, drill: int) -> Path:
         return self._home / service.namespace / service.name / f"{LEASE}{drill}"
 
-    def _hold(self, folder: Path) -> None:
+    def _hold(self, service: ServiceKey, folder: Path) -> None:
+        self._held_at[service] = time.monotonic()
         task = asyncio.get_running_loop().create_task(asyncio.to_thread(_start, folder))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -382,9 +382,9 @@ class EnvoyRouter:
         now = self._clock()
         look = await self._seats.look(now)
         copied = {key: of for key, of in self._who_is_copied().items() if before.get(key) == of}
-        self._runs = self._seats.runs()
         if look.new:
             self._meet(look)
+        self._runs = self._seats.runs()
         if look.sources != self._sources:
             # Sums of other runs prove nothing beside sums of these.
             self._drained.watch.forget_all(ended=look.sources.isdisjoint(self._sources))

@@ -110,8 +110,12 @@ class Seats:
         return frozenset(who.source for seat in self.all if (who := seat.alive()) is not None)
 
     def runs(self) -> tuple[tuple[int, str], ...]:
-        """The living ones that stay, each by process id and start time in clock ticks after boot."""
-        return tuple((who.pid, who.started) for seat in self.staying() if (who := seat.alive()) is not None)
+        """The living ones that stay and have answered, each by process id and start time in clock ticks after boot."""
+        return tuple(
+            (who.pid, who.started)
+            for seat in self.staying()
+            if (who := seat.alive()) is not None and who.source == seat.met
+        )
 
     def down(self) -> int:
         """How many are to run, and do not."""

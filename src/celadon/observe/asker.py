@@ -7,8 +7,9 @@ not blind it. order.json in the folder says what to ask; lines of JSON go to tol
   asked   requests that have ended: [when it was meant to be sent, when it ended, whether the answer was right]
   confirmed  marks that the daemon has confirmed: [when, its place in the journal], where the order says where to send them
 
-An open loop: requests are sent when they are due, whatever became of those before. A connection that breaks before a
-byte of the answer is asked once more, as HTTP clients do. It ends when `end` is in the folder, or at its deadline.
+An open loop: requests are sent when they are due, whatever became of those before. A request whose
+connection breaks before a byte of the answer is sent again over a new one, twice at most and the second time after a
+pause: a proxy that is killed lets go of its port only when it has ended. It ends when `end` is in the folder, or at its deadline.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ import time
 from typing import Any
 
 LOOK_S = 0.1
+PAUSE_S = 0.05
 KEPT = 64
 """Connections that are kept open at most while nothing is asked over them."""
 
@@ -123,10 +125,12 @@ class Asker:
         self.ended.append((due, self.now(), right))
 
     async def ask(self, request: bytes) -> int:
-        try:
+        with contextlib.suppress(BrokenError):
             return await self.once(request, fresh=False)
-        except BrokenError:
+        with contextlib.suppress(BrokenError):
             return await self.once(request, fresh=True)
+        await asyncio.sleep(PAUSE_S)
+        return await self.once(request, fresh=True)
 
     async def once(self, request: bytes, *, fresh: bool) -> int:
         while not fresh and self.idle:

@@ -1,7 +1,5 @@
 """What a tick sees before it decides: facts from every adapter, and the judge's word on them."""
 
-from dataclasses import replace
-
 from celadon.control.apply import Effects
 from celadon.domain.facts import NO_LABELS, Facts, Known, Now, ReplicaState, Unknown
 from celadon.domain.feedback import Interest
@@ -9,6 +7,7 @@ from celadon.domain.memory import Memory, Probation
 from celadon.domain.names import ServiceKey
 from celadon.domain.release import Release
 from celadon.domain.samples import Evidence, Samples
+from celadon.domain.values import replace
 from celadon.domain.verdict import Judged
 from celadon.judge.tallies import Sides
 from celadon.judge.watch import begin, judge, judge_late

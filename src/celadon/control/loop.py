@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 from celadon.control.apply import Effects
@@ -22,6 +22,7 @@ from celadon.domain.memory import Memory
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import Fault
 from celadon.domain.reason import Code, because
+from celadon.domain.values import replace
 
 PERIOD_S = 0.5
 """How long a service lies still when nothing wakes it."""
@@ -219,7 +220,7 @@ class Loop:
     def _stand_still(self, place: Place, fault: str, wall: float) -> None:
         """Show why a service does not move; its next tick looks at everything."""
         if place.draft is not None:
-            place.draft = replace(place.draft, rest=None)
+            place.draft = replace(place.draft, rest=None, done=None)
         self._show(place.service, replace(self.views[place.service], fault=fault, at=wall))
 
     def _show(self, service: ServiceKey, view: View) -> None:

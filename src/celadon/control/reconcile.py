@@ -4,7 +4,6 @@ Nothing here waits and nothing is remembered: an effect is asked for again until
 """
 
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import replace
 
 from celadon.domain.action import (
     Action,
@@ -25,6 +24,7 @@ from celadon.domain.goal import Arm, Cover, Endpoint, Goal, ReplicaSet, Wanted, 
 from celadon.domain.memory import Memory
 from celadon.domain.names import Address, Digest, ReplicaId, RevisionId, ServiceKey
 from celadon.domain.release import Phase
+from celadon.domain.values import replace
 from celadon.resilience.headroom import Named, not_spared
 
 RETRY_REFUSED_S = 5.0

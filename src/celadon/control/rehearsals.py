@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from celadon.domain.drill import (
@@ -18,6 +18,7 @@ from celadon.domain.drill import (
 )
 from celadon.domain.launch import Asks
 from celadon.domain.names import ReplicaId, ServiceKey
+from celadon.domain.values import replace
 
 LOOK_S = 0.1
 """How often it is looked while a drill is under way."""

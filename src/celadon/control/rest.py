@@ -1,6 +1,8 @@
-"""A service at rest costs next to nothing: the same memory and the same facts lead to the same decision.
+"""What stays as it was costs next to nothing: the same memory and the same facts lead to the same.
 
-What changes with time alone ends a rest: the decision says when that is, facts may grow stale, clocks may jump.
+A service at rest decides nothing anew. What changes with time alone ends a rest: the decision says when that is, facts may
+grow stale, clocks may jump. During a release a goal that is reached is not compared with the facts again until one of the
+two changes.
 """
 
 from dataclasses import dataclass
@@ -9,6 +11,41 @@ from celadon.control.reconcile import reached
 from celadon.control.view import View
 from celadon.domain.facts import Facts, Known, Now, Unknown, fresh
 from celadon.domain.memory import Memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A goal and the facts that were found to be it, with nothing left to begin."""
+
+    memory: Memory
+    facts: Facts
+
+
+def done(memory: Memory, facts: Facts) -> Done | None:
+    """Where nothing is to be begun: whether that stays so until something changes. None while a drill is under way."""
+    if memory.drill is not None or not reached(memory, facts):
+        return None
+    if not (fresh(facts.replicas, facts.at) and fresh(facts.routes, facts.at)):
+        return None
+    return Done(memory=memory, facts=facts)
+
+
+def stays_done(done: Done, memory: Memory, facts: Facts) -> bool:
+    """Whether nothing that decides on what is to be begun has changed since."""
+    then, now = done.memory, memory
+    return (
+        now.goal is then.goal
+        and now.drill is None
+        and now.settings is then.settings
+        and now.revisions is then.revisions
+        and _position(now) == _position(then)
+        and _seen_again(done.facts, facts)
+    )
+
+
+def _position(memory: Memory) -> tuple[object, ...] | None:
+    release = memory.release
+    return None if release is None else (release.id, release.phase)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,14 +58,8 @@ class Rest:
 
 
 def rest(journalled: Memory, view: View, until: float) -> Rest | None:
-    """The rest that a tick which asked for nothing leads to; None while anything moves or is waited for."""
-    facts = view.facts
-    moves = view.memory.seq != journalled.seq or view.memory.drill is not None
-    if view.at >= until or facts is None or moves:
-        return None
-    if not (fresh(facts.replicas, view.at) and fresh(facts.routes, view.at)):
-        return None
-    if not reached(view.memory, facts):
+    """The rest that a tick which left its goal reached leads to; None while anything moves or is waited for."""
+    if view.at >= until or view.memory.seq != journalled.seq:
         return None
     return Rest(journalled=journalled, view=view, until=until)
 
@@ -41,11 +72,7 @@ def goes_on(rest: Rest, journalled: Memory, facts: Facts, now: Now) -> bool:
         and journalled is rest.journalled
         and rest.view.at <= now.wall < rest.until
         and not now.jumped_s
-        and _same(seen.replicas, facts.replicas, now.wall)
-        and _same(seen.routes, facts.routes, now.wall)
-        and seen.sources == facts.sources
-        and seen.proof == facts.proof
-        and seen.drill == facts.drill
+        and _seen_again(seen, facts)
     )
 
 
@@ -53,6 +80,17 @@ def at_rest(rest: Rest, facts: Facts, now: Now) -> View:
     """How a service looks that went on as it was."""
     seen = rest.view
     return View(memory=seen.memory, facts=facts, judged=None, because=seen.because, at=now.wall)
+
+
+def _seen_again(before: Facts, now: Facts) -> bool:
+    """Whether the same is known as before, and lately, apart from what is only judged."""
+    return (
+        _same(before.replicas, now.replicas, now.at)
+        and _same(before.routes, now.routes, now.at)
+        and before.sources == now.sources
+        and before.proof == now.proof
+        and before.drill == now.drill
+    )
 
 
 def _same(before: Known[object] | Unknown, now: Known[object] | Unknown, wall: float) -> bool:

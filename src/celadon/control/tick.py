@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
 
@@ -11,16 +11,17 @@ from celadon.control.look import look, look_late, observe, only_judged
 from celadon.control.others import others, reaches_others
 from celadon.control.ports import Journal
 from celadon.control.reconcile import reconcile
-from celadon.control.rest import Rest, at_rest, goes_on, rest
+from celadon.control.rest import Done, Rest, at_rest, done, goes_on, rest, stays_done
 from celadon.control.view import View
 from celadon.domain.action import Action
 from celadon.domain.command import Asked
-from celadon.domain.facts import Now
+from celadon.domain.facts import Facts, Now
 from celadon.domain.goal import Goal
 from celadon.domain.memory import Memory
 from celadon.domain.names import ServiceKey
 from celadon.domain.reason import Code, Reason, because
 from celadon.domain.release import Release, Taken
+from celadon.domain.values import replace
 from celadon.release.decide import Choice, decide
 from celadon.resilience.drill import Rehearsed, rehearse
 from celadon.resilience.headroom import headroom
@@ -37,11 +38,15 @@ CHECKPOINT_MAX_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What the last tick knew beyond the journal: evidence and dwell since the last checkpoint, or that it rests."""
+    """What the last tick knew beyond the journal: evidence and dwell since the last checkpoint, or that it rests.
+
+    done: that nothing was left to begin.
+    """
 
     memory: Memory
     checkpoint_at: float
     rest: Rest | None = None
+    done: Done | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,12 +104,23 @@ def decision(
     elif after != journalled and now.wall >= at + pause_s(after, now):
         after, at = journal.record(journalled, after, checkpoint(after), now.wall), now.wall
     view = View(memory=after, facts=facts, judged=judged, because=why, at=now.wall)
-    actions = reconcile(service, after, facts)
-    resting = None if actions else rest(journalled, view, choice.wake)
+    finished, actions = _reconciled(service, after, facts, draft)
+    resting = rest(journalled, view, choice.wake) if finished else None
     if resting is not None:
         journal.tidy(service, now.wall)
-    draft = Draft(memory=after, checkpoint_at=at, rest=resting)
+    draft = Draft(memory=after, checkpoint_at=at, rest=resting, done=finished)
     return Decided(draft=draft, view=view, recorded=after.seq != journalled.seq, actions=actions)
+
+
+def _reconciled(
+    service: ServiceKey, memory: Memory, facts: Facts, draft: Draft | None
+) -> tuple[Done | None, tuple[Action, ...]]:
+    """What is to be begun; nothing, without another look, where that was so and nothing has changed since."""
+    known = draft.done if draft is not None else None
+    if known is not None and stays_done(known, memory, facts):
+        return known, ()
+    actions = reconcile(service, memory, facts)
+    return (None, actions) if actions else (done(memory, facts), ())
 
 
 def begin(service: ServiceKey, effects: Effects, decided: Decided) -> None:

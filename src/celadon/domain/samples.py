@@ -1,12 +1,13 @@
 """What was counted over an interval, and where the count stands in its sources."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 from celadon.domain.durations import Buckets
 from celadon.domain.evidence import Ledger
 from celadon.domain.goal import Arm
 from celadon.domain.names import RevisionId
+from celadon.domain.values import replace
 
 Cursor = tuple[tuple[str, str], ...]
 """Position in every source, as (source, opaque position). Only the source itself can read its position."""

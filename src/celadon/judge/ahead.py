@@ -6,11 +6,12 @@ will come, and how latency will spread, nobody knows before.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 from celadon.domain.compare import Compare
 from celadon.domain.plan import FULL, Plan, Stage
+from celadon.domain.values import replace
 from celadon.judge.compare import Levels
 from celadon.judge.exposure import REACTION_S
 from celadon.judge.metrics import COPIES, ERRORS, parts

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from celadon.domain.compare import Units
 from celadon.domain.durations import Buckets
 from celadon.domain.evidence import Bet, Coin, Ledger, Second, Tally
 from celadon.domain.reason import Code, Reason, because
+from celadon.domain.values import replace
 from celadon.domain.verdict import (
     Finding,
     Fine,

@@ -4,7 +4,6 @@ It is no statistical test. It says harm as soon as the limits are certain to be 
 and never says fine on less than that. The judge that compares green with blue fits the same shape.
 """
 
-from dataclasses import replace
 from itertools import pairwise
 
 from celadon.domain.facts import Known, Unknown
@@ -12,6 +11,7 @@ from celadon.domain.names import RevisionId
 from celadon.domain.plan import FULL, Guard
 from celadon.domain.reason import Code, because
 from celadon.domain.samples import Counts, Evidence, Samples
+from celadon.domain.values import replace
 from celadon.domain.verdict import Fine, Harm, Invalid, Unsure, Verdict
 
 NAME = "guard/1"

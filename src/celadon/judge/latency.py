@@ -5,11 +5,12 @@ are counted in buckets, and margins are whole buckets: what is compared is exact
 """
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 
 from celadon.domain.durations import Buckets
 from celadon.domain.evidence import Coin, Durations, Slowness, Tally
+from celadon.domain.values import replace
 from celadon.domain.verdict import Worth
 from celadon.judge.coin import EventCoin
 from celadon.judge.odds import Rules

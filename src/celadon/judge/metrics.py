@@ -4,12 +4,13 @@ All of it follows from the plan, so that it is fixed before the first answer is 
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from celadon.domain.compare import Compare, LatencyMargin, Margin, Units
 from celadon.domain.durations import GROWTH
 from celadon.domain.plan import Plan
+from celadon.domain.values import replace
 from celadon.judge.bet import alike, differing, not_worse, wrong_more_often
 from celadon.judge.compare import LATENCY, SCORE, Comparison, Levels, Metric, ScoreRules, Wager
 from celadon.judge.latency import LatencyRules

@@ -5,8 +5,9 @@ inverse Gaussian, whose mean and shape follow from the mean and variance of one 
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from celadon.domain.values import replace
 from celadon.judge.odds import Odds, Rules, fine_odds, harm_odds
 
 NEIGHBOURS = 0.95

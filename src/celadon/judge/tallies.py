@@ -5,7 +5,7 @@ However a stream of answers is cut into samples, the same is counted: nothing he
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 
 from celadon.domain.compare import Units
@@ -15,6 +15,7 @@ from celadon.domain.goal import Arm
 from celadon.domain.names import RevisionId
 from celadon.domain.plan import FULL
 from celadon.domain.samples import Answers, Label, Pairs
+from celadon.domain.values import replace
 from celadon.judge.compare import fine_of
 from celadon.judge.limits import ALL, OWN, SLOW
 from celadon.judge.metrics import (

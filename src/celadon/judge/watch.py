@@ -5,8 +5,6 @@ through all stages and freezes, and the guard's limits are proved by bets before
 green there is nothing to compare it with, and the guard decides as it does alone.
 """
 
-from dataclasses import replace
-
 from celadon.domain.compare import Units
 from celadon.domain.draw import EVERY
 from celadon.domain.evidence import Clock, Ledger
@@ -16,6 +14,7 @@ from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Phase, Release
 from celadon.domain.samples import Evidence, Pairs, Samples
 from celadon.domain.spec import Ends
+from celadon.domain.values import replace
 from celadon.domain.verdict import Fine, Harm, Invalid, Judged, Unsure, Verdict
 from celadon.judge import drift, guard, limits, tallies
 from celadon.judge.coin import summed, totals

@@ -1,11 +1,12 @@
 """What would help a plan whose proof can not be counted on before its deadline."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from celadon.domain.compare import Compare, Margin
 from celadon.domain.plan import FULL, Plan, Stage
+from celadon.domain.values import replace
 from celadon.judge.ahead import Load, ahead, in_time
 from celadon.judge.chances import first
 

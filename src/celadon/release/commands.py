@@ -1,7 +1,7 @@
 """What a person's command does to the position. One tick answers one command, so each has a record of its own."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import assert_never
 
 from celadon.domain.command import (
@@ -26,6 +26,7 @@ from celadon.domain.release import Cause, Outcome, Phase, Release
 from celadon.domain.revision import Revision
 from celadon.domain.samples import Evidence
 from celadon.domain.spec import BlueGreen, Ends, Settings
+from celadon.domain.values import replace
 from celadon.judge.limits import forgotten
 from celadon.release.end import end, roll_back, turn_back
 from celadon.release.phases import enter

@@ -5,7 +5,7 @@ Forward steps need fresh facts; the way back needs only blue. Missing data is ne
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from celadon.domain.facts import Facts, Known, Now
 from celadon.domain.goal import Route
@@ -13,6 +13,7 @@ from celadon.domain.headroom import Headroom
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because
 from celadon.domain.release import Phase, Predecessor, Release, Taken
+from celadon.domain.values import replace
 from celadon.domain.verdict import Finding, Judged, Worth
 from celadon.release import freeze, prepare, watch
 from celadon.release.commands import Standing, answer

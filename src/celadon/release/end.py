@@ -1,10 +1,9 @@
 """How a release ends, and how it turns back: the only places where `live` changes."""
 
-from dataclasses import replace
-
 from celadon.domain.memory import Memory, Probation
 from celadon.domain.reason import Reason
 from celadon.domain.release import Cause, Outcome, Phase, Predecessor, Release
+from celadon.domain.values import replace
 from celadon.release.phases import enter
 from celadon.release.stage import counts_anew, in_force
 

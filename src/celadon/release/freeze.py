@@ -1,13 +1,12 @@
 """What can be undone at once: every request to blue for now, while green goes on being judged, and what ends it."""
 
-from dataclasses import replace
-
 from celadon.domain.compare import Compare
 from celadon.domain.draw import StickyCookie
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Cause, Phase, Release
 from celadon.domain.spec import OnDeadline
+from celadon.domain.values import replace
 from celadon.domain.verdict import Harm, Suspected
 from celadon.release.phases import enter
 from celadon.release.prepare import back, forward

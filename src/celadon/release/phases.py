@@ -1,9 +1,8 @@
 """Where a release may go from where it stands. The table names no strategy: stages do that."""
 
-from dataclasses import replace
-
 from celadon.domain.reason import Reason
 from celadon.domain.release import Phase, Release
+from celadon.domain.values import replace
 
 NEXT: dict[Phase, frozenset[Phase]] = {
     Phase.PREPARING: frozenset({Phase.PROVING, Phase.ROLLING_BACK, Phase.ENDED}),

@@ -1,7 +1,5 @@
 """From a release policy to the plan of one release: strategies are data, and this is where they are written."""
 
-from dataclasses import replace
-
 from celadon.domain.compare import Compare
 from celadon.domain.plan import FULL, Guard, Plan, Stage
 from celadon.domain.spec import (
@@ -15,6 +13,7 @@ from celadon.domain.spec import (
     Shadow,
     Step,
 )
+from celadon.domain.values import replace
 from celadon.judge.exposure import steps
 
 EVIDENCE_DWELL_S = 10.0

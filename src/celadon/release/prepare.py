@@ -1,12 +1,11 @@
 """The steps before any traffic moves: what green is made of, its start, its proof, and the gate."""
 
-from dataclasses import replace
-
 from celadon.domain.facts import ProofState, ReplicaFact, ReplicaState, SourceFact, SourceState, Unknown
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because
 from celadon.domain.release import Cause, Phase, Release
 from celadon.domain.revision import ModelRuntime
+from celadon.domain.values import replace
 from celadon.release.end import roll_back
 from celadon.release.phases import enter
 from celadon.release.split import routes

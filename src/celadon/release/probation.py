@@ -1,11 +1,10 @@
 """A promoted revision that late labels still judge, outside the slot of whatever moves now."""
 
-from dataclasses import replace
-
 from celadon.domain.command import Rollback
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Cause, Phase
+from celadon.domain.values import replace
 from celadon.domain.verdict import Harm, Judged
 from celadon.release.commands import begin
 from celadon.release.end import roll_back

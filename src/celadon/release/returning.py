@@ -3,13 +3,12 @@
 There are never more steps than blue needs replicas. Each is taken in the tick that sees one more of them ready.
 """
 
-from dataclasses import replace
-
 from celadon.domain.headroom import Room
 from celadon.domain.memory import Memory
 from celadon.domain.plan import FULL
 from celadon.domain.reason import Code, Reason, because
 from celadon.domain.release import Phase, Release
+from celadon.domain.values import replace
 from celadon.release.split import routed_share
 from celadon.release.stage import blue_holds
 from celadon.release.step import Seen, Step

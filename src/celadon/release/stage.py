@@ -1,12 +1,11 @@
 """Which stage of the plan is in force, and what of the evidence belongs to it alone."""
 
-from dataclasses import replace
-
 from celadon.domain.memory import Memory
 from celadon.domain.plan import FULL
 from celadon.domain.release import Phase, Release
 from celadon.domain.samples import Evidence
 from celadon.domain.spec import Serves
+from celadon.domain.values import replace
 
 ON_STAGE = frozenset({Phase.MOVING, Phase.WATCHING, Phase.HOLDING, Phase.FROZEN})
 

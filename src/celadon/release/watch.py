@@ -1,12 +1,11 @@
 """The steps once traffic moves: gates, confirmation, the watch, the end, and the way back."""
 
-from dataclasses import replace
-
 from celadon.domain.memory import Memory
 from celadon.domain.plan import Stage
 from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Cause, Outcome, Phase, Release
 from celadon.domain.spec import Ends, OnDeadline
+from celadon.domain.values import replace
 from celadon.domain.verdict import Fine
 from celadon.judge.metrics import DIFFER
 from celadon.release.end import end, turn_back

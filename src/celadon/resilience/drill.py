@@ -5,7 +5,7 @@ being undone; and two are never under way at once. A release that is asked for m
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from celadon.domain.command import Asked, Deploy, EndDrill, MarkDrill, Remove, Rollback, RunDrill
 from celadon.domain.drill import (
@@ -24,6 +24,7 @@ from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Cause, Phase, Taken
 from celadon.domain.spec import Settings
+from celadon.domain.values import replace
 from celadon.resilience.shown import VERDICTS, measured, verdict
 from celadon.resilience.spared import hindrance, in_words, victims
 

@@ -1,11 +1,10 @@
 """What a drill has shown. Pure."""
 
-from dataclasses import replace
-
 from celadon.domain.drill import Drill, DrillVerdict, FaultFact, Measured, ProbeFact
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because
 from celadon.domain.spec import RetryWhen
+from celadon.domain.values import replace
 
 HELD_S = 1.0
 """An answer that is right and comes this much later than before is no outage yet, whatever the goal."""

@@ -7,7 +7,7 @@ frozen, so the same bytes come out, and most worlds are never read.
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from celadon.domain.command import Asked, Command, Deploy, Rollback
@@ -18,6 +18,7 @@ from celadon.domain.problem import LastingFault, TransientFault
 from celadon.domain.reason import Reason
 from celadon.domain.record import FORMAT, Kind, Record
 from celadon.domain.release import Taken
+from celadon.domain.values import replace
 from celadon.sim.disk import Disk
 from celadon.store.chain import BrokenChainError, Link, follow, from_bytes, sha256, to_bytes
 from celadon.store.codec import decode, encode

@@ -87,7 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     took_s, cpu_s = time.perf_counter() - began, _cpu_s() - cpu
     _print(report, took_s, cpu_s)
     if asked.write:
-        write(DIGESTS, {**read(DIGESTS), **report.digests})
+        kept = read(DIGESTS) if asked.first else {}
+        write(DIGESTS, {**kept, **report.digests})
     return 1 if report.broken else 0
 
 
@@ -97,7 +98,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first of them")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--seed", type=int, help="one seed alone, with everything that happens in it")
-    parser.add_argument("--write", action="store_true", help="keep the digest of every whole thousand")
+    told = (
+        "keep the digest of every whole thousand; from the first seed on, what was kept before is forgotten"
+    )
+    parser.add_argument("--write", action="store_true", help=told)
     parser.add_argument(
         "--check-block", help="`random` or the number of a thousand: compute its digest again"
     )

@@ -3,13 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
-
-import rfc8785
 
 from celadon.domain.names import ServiceKey
 from celadon.domain.record import Kind, Record
+from celadon.domain.values import replace
+from celadon.store.canonical import canonical
 from celadon.store.codec import DecodeError, decode, encode
 
 FIRST = ""
@@ -26,11 +26,6 @@ class Link:
 
     seq: int = 0
     hash: str = FIRST
-
-
-def canonical(value: Any) -> bytes:
-    """RFC 8785: one value, one sequence of bytes."""
-    return rfc8785.dumps(value)
 
 
 def sha256(data: bytes) -> str:

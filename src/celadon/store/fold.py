@@ -1,7 +1,7 @@
 """What the journal means: records in, memory out. Nothing here touches a disk."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import cache
 from typing import Any, assert_never, get_type_hints
 
@@ -11,6 +11,7 @@ from celadon.domain.memory import Memory
 from celadon.domain.reason import Reason
 from celadon.domain.record import FORMAT, Kind, Record
 from celadon.domain.release import Taken
+from celadon.domain.values import replace
 from celadon.store.codec import DecodeError, decode, encode
 
 KEPT_BY_THE_JOURNAL = frozenset({"service", "seq", "epoch", "commands"})

@@ -16,7 +16,8 @@ from pathlib import Path, PurePosixPath
 
 from celadon.domain.names import DIGEST, Digest
 from celadon.domain.problem import Problem, ProblemsError
-from celadon.store.chain import canonical, sha256
+from celadon.store.canonical import canonical
+from celadon.store.chain import sha256
 from celadon.store.codec import DecodeError, decode, encode
 
 TREE_FORMAT = 1

@@ -72,7 +72,7 @@ class Effects:
             )
 
     def _spared(self, one: Replica, goal: Goal) -> None:
-        """What is left of a set that serves is enough by its own redundancy."""
+        """What is left of a revision that serves is enough by its own redundancy. A ready standby carries, too."""
         there = self.book.site.machine.there.values()
         for group in goal.replicas:
             if group.revision != one.id.revision or group.arm is not Arm.MAIN:
@@ -81,7 +81,7 @@ class Effects:
                 other is not one
                 and other.state is ReplicaState.READY
                 and other.id.revision == group.revision
-                and arm_of(other.id.index) is Arm.MAIN
+                and arm_of(other.id.index) is not Arm.CONTROL
                 for other in there
             )
             least = group.wanted - group.redundancy.spare(group.wanted)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celadon.domain.golden import Expectation
+from celadon.domain.golden import Expectation, predict_path
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import ProblemsError
-from celadon.parse.golden import predict_path, read_golden, weak
+from celadon.parse.golden import read_golden, weak
 
 PREDICT = predict_path(ServiceKey(name="fraud"))
 

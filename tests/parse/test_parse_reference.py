@@ -10,13 +10,13 @@ import yaml
 from pydantic import BaseModel
 from spec_examples import RIGHT, WRONG_BY_SHAPE, command, model
 
-from celadon.domain.golden import Answer
+from celadon.domain.golden import Answer, predict_path
 from celadon.domain.names import ServiceKey
 from celadon.judge.golden import check
 from celadon.parse import release_shape
 from celadon.parse.complaint import options_at
 from celadon.parse.explain import explain
-from celadon.parse.golden import predict_path, read_golden
+from celadon.parse.golden import read_golden
 from celadon.parse.shape import Document, json_schema
 from celadon.parse.spec import read_documents, read_text
 

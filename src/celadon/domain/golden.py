@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from celadon.domain.names import ServiceKey
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
@@ -53,3 +55,8 @@ class Mismatch:
 
     name: str
     found: str
+
+
+def predict_path(service: ServiceKey) -> str:
+    """Where a `model:` service is asked when a golden request names no path."""
+    return f"/v1/models/{service.name}:predict"

@@ -1,7 +1,7 @@
 """What both sides of the API must agree on about a spec: which sources it names, and where golden requests go."""
 
+from celadon.domain.golden import predict_path
 from celadon.domain.spec import ModelSource, ServiceSpec
-from celadon.parse.golden import predict_path
 
 
 def wanted_sources(spec: ServiceSpec) -> dict[str, str]:

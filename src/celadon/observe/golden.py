@@ -16,11 +16,10 @@ from pathlib import Path
 import httpx2
 
 from celadon.domain.facts import ProofFact, ProofState
-from celadon.domain.golden import Answer, GoldenRequest, Mismatch
+from celadon.domain.golden import Answer, GoldenRequest, Mismatch, predict_path
 from celadon.domain.names import Address, Digest, RevisionId, ServiceKey
 from celadon.domain.problem import ProblemsError
 from celadon.judge.golden import check
-from celadon.parse.golden import predict_path, read_golden
 
 REVISION_HEADER = "x-celadon-revision"
 RETRY_S = 0.2
@@ -173,6 +172,8 @@ class GoldenProber:
 
 
 def _read(path: Path, service: ServiceKey) -> tuple[GoldenRequest, ...]:
+    from celadon.parse.golden import read_golden  # noqa: PLC0415 -- half of what a daemon would load, and not at its start
+
     return read_golden(path.read_text(encoding="utf-8"), "golden", predict_path(service))
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from celadon.domain.drill import Drill, DrillKind, ProbeFact
+from celadon.domain.golden import predict_path
 from celadon.domain.launch import Asks
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import ProblemsError
 from celadon.judge.outage import Asked, Outage, outage
 from celadon.observe import asker
-from celadon.parse.golden import predict_path, read_golden
 
 PROBE = "probe-"
 HEADER = "x-celadon-probe"
@@ -119,22 +119,16 @@ class DrillProbes:
         folder = self._home / service.namespace / service.name / f"{PROBE}{drill.number}"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._read[service] = read = _Read(drill=drill.number, folder=folder)
-        try:
-            requests = list(_requests(service, drill.number, asks))
-        except (OSError, ProblemsError) as error:
-            read.why = f"its requests can not be read: {error}"
-            return
         order = {
             "host": _reached(asks.route.host),
             "port": asks.route.port,
             "rate": drill.order.rate,
             "answer_s": ANSWER_S,
             "until": drill.began_at + drill.order.before_s + drill.order.lasts_s + LEFT_S,
-            "requests": requests,
             "marks": self._marks(service) if drill.order.kind in OF_THE_JOURNAL else None,
         }
-        (folder / "order.json").write_text(json.dumps(order))
-        task = asyncio.get_running_loop().create_task(asyncio.to_thread(_start, folder))
+        started = asyncio.to_thread(_ordered, read, order, service, asks)
+        task = asyncio.get_running_loop().create_task(started)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -191,8 +185,19 @@ async def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def _ordered(read: _Read, order: dict[str, Any], service: ServiceKey, asks: Asks) -> None:
+    """Say what it is to ask for, and start it. Runs in a thread."""
+    try:
+        order["requests"] = list(_requests(service, read.drill, asks))
+        (read.folder / "order.json").write_text(json.dumps(order))
+    except (OSError, ProblemsError) as error:
+        read.why = f"its requests can not be read: {error}"
+        return
+    _start(read.folder)
+
+
 def _start(folder: Path) -> None:
-    """It returns as soon as the probe has left us. Runs in a thread."""
+    """It returns as soon as the probe has left us."""
     script = str(Path(asker.__file__).resolve())
     with (folder / "asker.log").open("ab") as words:
         subprocess.run(
@@ -234,6 +239,8 @@ def _requests(service: ServiceKey, drill: int, asks: Asks) -> Iterator[dict[str,
         path = asks.route.prefix.rstrip("/") + asks.ready
         yield {"raw": _raw("GET", path, ours, b""), "status": 200}
         return
+    from celadon.parse.golden import read_golden  # noqa: PLC0415 -- half of what a daemon would load, and not at its start
+
     for one in read_golden(asks.golden.read_text(encoding="utf-8"), "golden", predict_path(service)):
         body = b"" if one.body is None else json.dumps(one.body, separators=(",", ":")).encode()
         headers = {"content-type": "application/json", **{k.lower(): v for k, v in one.headers}, **ours}

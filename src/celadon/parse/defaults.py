@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from celadon.domain.spec import CommandSource, ModelSource, RetryWhen, Survives
+from celadon.domain.spec import Advance, CommandSource, ModelSource, RetryWhen, Step, Survives
 
 DAY_S = 86_400
 
@@ -84,3 +84,20 @@ def freeze_mirror_percent(source: ModelSource | CommandSource) -> float:
 def retry_when(source: ModelSource | CommandSource) -> RetryWhen:
     """Predictions are pure, so they may be repeated; what a command does is not known."""
     return RetryWhen.RESET if isinstance(source, ModelSource) else RetryWhen.BEFORE_SENT
+
+
+def parts(percent: float) -> int:
+    """A percentage as parts of 10,000."""
+    return round(percent * 100)
+
+
+def step_s(percent: float, advance: Advance, watch_s: float) -> float:
+    """How long a stage lasts that does not say: as long as a watch, or one window where evidence ends it."""
+    return LEAST_S if advance is Advance.EVIDENCE and percent < 100 else watch_s
+
+
+def usual_steps(advance: Advance, watch_s: float) -> tuple[Step, ...]:
+    """The stages of a ramp that names none."""
+    return tuple(
+        Step(share=parts(percent), dwell_s=step_s(percent, advance, watch_s)) for percent in STAGE_PERCENTS
+    )

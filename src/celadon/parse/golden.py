@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from celadon.domain.golden import Expectation, GoldenRequest
-from celadon.domain.names import ServiceKey
 from celadon.domain.problem import Problem, ProblemsError
 from celadon.parse.complaint import complaint, show
 from celadon.parse.fields import Shape, UrlPath
@@ -24,11 +23,6 @@ OURS = {"host", "content-length", "transfer-encoding", "connection", "upgrade", 
 """Headers that belong to the connection, so that a request can not choose them."""
 
 CHECKS = ("shape", "low", "high", "finite", "argmax", "near", "exact")
-
-
-def predict_path(service: ServiceKey) -> str:
-    """Where a `model:` service is asked when a golden request names no path."""
-    return f"/v1/models/{service.name}:predict"
 
 
 def _numbers(value: Any) -> Any:

@@ -18,7 +18,7 @@ from celadon.domain.spec import (
     Step,
 )
 from celadon.parse import defaults
-from celadon.parse.release_policy import usual_steps
+from celadon.parse.defaults import usual_steps
 
 Explained = tuple[str, Any, bool]
 """A path as `spec/route/port`, the value as a person would write it, and whether it is the default."""

@@ -30,6 +30,7 @@ from celadon.domain.spec import (
 )
 from celadon.parse import defaults
 from celadon.parse import release_shape as shape
+from celadon.parse.defaults import parts, step_s, usual_steps
 
 
 def policy(given: shape.Release, source: ModelSource | CommandSource) -> ReleasePolicy:
@@ -46,24 +47,6 @@ def policy(given: shape.Release, source: ModelSource | CommandSource) -> Release
         compare=_compare(given, strategy, sticky, defaults.freeze_mirror_percent(source)),
         exposure=_exposure(given.exposure),
         probation_s=float(given.probation_seconds),
-    )
-
-
-def parts(percent: float) -> int:
-    """A percentage as parts of 10,000."""
-    return round(percent * 100)
-
-
-def step_s(percent: float, advance: Advance, watch_s: float) -> float:
-    """How long a stage lasts that does not say: as long as a watch, or one window where evidence ends it."""
-    return defaults.LEAST_S if advance is Advance.EVIDENCE and percent < 100 else watch_s
-
-
-def usual_steps(advance: Advance, watch_s: float) -> tuple[Step, ...]:
-    """The stages of a ramp that names none."""
-    return tuple(
-        Step(share=parts(percent), dwell_s=step_s(percent, advance, watch_s))
-        for percent in defaults.STAGE_PERCENTS
     )
 
 

@@ -1,12 +1,13 @@
 """The API's paths. Each endpoint reads a request, asks the engine, and shapes the answer; docs/api.md lists them."""
 
 import asyncio
+import importlib
 import importlib.metadata
 import json
 import os
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,8 +19,10 @@ from celadon.domain.command import OF_DRILLS, Asked
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import Fault, Problem, ProblemsError
 from celadon.doors.api import drills, errors, export, feedback, logs, releases, shape, uploads, watch
-from celadon.doors.api.offer import Offer, read_offer
 from celadon.doors.api.session import Session, named
+
+if TYPE_CHECKING:
+    from celadon.doors.api.offer import Offer
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 """A body is documents and digests; models come as blobs."""
@@ -129,20 +132,26 @@ async def _put_blob(session: Session, request: Request) -> Response:
     return JSONResponse({"digest": digest}, 201)
 
 
+async def _offers(session: Session, request: Request) -> "tuple[Offer, ...]":
+    """What reads files of people is loaded when somebody brings one, beside the loop: a daemon starts in half the time."""
+    offer = await asyncio.to_thread(importlib.import_module, "celadon.doors.api.offer")
+    return cast("tuple[Offer, ...]", await offer.read_offer(session, await _body(request)))
+
+
 async def _plan(session: Session, request: Request) -> Response:
-    offers = await read_offer(session, await _body(request))
+    offers = await _offers(session, request)
     return JSONResponse({"services": [shape.difference(offer.preview(session)) for offer in offers]})
 
 
 async def _deploy(session: Session, request: Request) -> Response:
     """All of the documents or none: what can be refused is refused before the first is accepted."""
-    offers = await read_offer(session, await _body(request))
+    offers = await _offers(session, request)
     for offer in offers:
         offer.preview(session)
     return JSONResponse({"services": [_accept(session, offer) for offer in offers]}, 202)
 
 
-def _accept(session: Session, offer: Offer) -> dict[str, Any]:
+def _accept(session: Session, offer: "Offer") -> dict[str, Any]:
     before = offer.seq(session)
     accepted = offer.accept(session)
     return {

@@ -153,6 +153,16 @@ def test_nothing_moves_where_the_others_would_not_carry_on(hindrance):
     assert world.there == before
 
 
+def test_one_that_ended_elsewhere_is_started_where_it_belongs_and_not_stopped_as_well():
+    there = all_of_it()
+    surplus = max(n for n in there if arm_of(n) is Arm.MAIN) + 1
+    there[surplus] = replace(replica(surplus), zone="a")
+    there[0] = replace(there[0], state=ReplicaState.EXITED, zone="c", address=None)
+    begun = reconcile(SERVICE, memory(), facts(*(there[n] for n in sorted(there))))
+    about = [one for one in begun if isinstance(one, StartReplica | StopReplica) and one.replica.index == 0]
+    assert [type(one) for one in about] == [StartReplica]
+
+
 def test_the_number_of_a_replica_tells_its_arm_and_any_first_ones_are_spread_evenly():
     assert [arm_of(n) for n in (0, 999, CONTROL_FROM, STANDBY_FROM)] == [
         Arm.MAIN,

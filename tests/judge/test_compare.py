@@ -126,3 +126,13 @@ def test_the_answers_still_needed_are_those_of_the_windows_that_must_pass() -> N
     told = needed(coin, seen, coin.worth(seen).fine, 20.0)
     assert told is not None
     assert told == 3 * 10_000
+
+
+def test_money_that_is_all_but_gone_needs_many_answers_and_no_more_than_can_be_counted() -> None:
+    coin = EventCoin(Rules())
+    seen = coin.begin(0, (10_000, 100))
+    for at_s in range(10):
+        seen = coin.add(seen, at_s, Tally(5000, 1000, 10, 1000, 10))
+    told = needed(coin, seen, 5e-324, 20.0)
+    assert told is not None
+    assert told > 100 * 10_000

@@ -333,9 +333,13 @@ def _moved(memory: Memory, goal: Goal, facts: Facts) -> Iterator[ReplicaId]:
 
 
 def _astray(sets: Iterable[ReplicaSet], goal: Goal, facts: Facts) -> Iterator[ReplicaId]:
-    """Replicas in another zone than theirs that the others can do without. A standby carries nothing."""
+    """Replicas in another zone than theirs that the others can do without. A standby carries nothing.
+
+    One that ended is started again where it belongs, so it is not stopped for that.
+    """
     for one in sets:
         if one.arm is Arm.STANDBY or one.redundancy.spare(one.wanted):
             for replica in facts.of(one.revision, one.arm):
-                if replica.id.index in one.indices and replica.zone != goal.zone_of(replica.id):
+                elsewhere = replica.id.index in one.indices and replica.zone != goal.zone_of(replica.id)
+                if elsewhere and replica.state is not ReplicaState.EXITED:
                     yield replica.id

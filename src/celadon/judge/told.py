@@ -89,7 +89,7 @@ def needed(judge: EventCoin, coin: Coin, money: float, level: float) -> int | No
     gain += (1 - pi) * (event * blue + (1 - event) * calm_blue)
     if gain <= 0 or money <= 0:
         return None
-    nats = math.log(level / money)
+    nats = math.log(level) - math.log(money)  # Their ratio may be more than any number.
     windows = math.floor(nats / math.log(judge.rules.fine_cap))
     came = seen.green / (coin.closed.window - coin.closed.since + 1)
     return math.ceil(max(nats * pi / gain, windows * came))

@@ -159,8 +159,19 @@ def test_one_that_ended_elsewhere_is_started_where_it_belongs_and_not_stopped_as
     there[surplus] = replace(replica(surplus), zone="a")
     there[0] = replace(there[0], state=ReplicaState.EXITED, zone="c", address=None)
     begun = reconcile(SERVICE, memory(), facts(*(there[n] for n in sorted(there))))
-    about = [one for one in begun if isinstance(one, StartReplica | StopReplica) and one.replica.index == 0]
-    assert [type(one) for one in about] == [StartReplica]
+    started = [one.replica.index for one in begun if isinstance(one, StartReplica)]
+    stopped = [one.replica.index for one in begun if isinstance(one, StopReplica)]
+    assert (started, stopped) == ([0], [surplus])
+
+
+def test_a_replica_that_is_not_wanted_any_more_stands_in_for_none_that_moves():
+    there = all_of_it(("b", "c"))
+    surplus = max(n for n in there if arm_of(n) is Arm.MAIN) + 1
+    there[surplus] = replace(replica(surplus), zone="a")
+    there[0] = replace(there[0], state=ReplicaState.EXITED, address=None)
+    begun = reconcile(SERVICE, memory(), facts(*(there[n] for n in sorted(there))))
+    stopped = [one.replica.index for one in begun if isinstance(one, StopReplica)]
+    assert stopped == [surplus], "all but one of the first set are in another zone, and one is away"
 
 
 def test_the_number_of_a_replica_tells_its_arm_and_any_first_ones_are_spread_evenly():

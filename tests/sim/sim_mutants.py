@@ -262,6 +262,17 @@ def _skipped_phase() -> list[Change]:
     return [(phases, "NEXT", table), (decide, "STEPS", {**decide.STEPS, Phase.PREPARING: preparing})]
 
 
+def _all_move_at_once() -> list[Change]:
+    def moved(_memory: Any, goal: Any, facts: Any) -> Iterator[Any]:
+        yield from reconcile._astray(goal.replicas, goal, facts)
+
+    return [(reconcile, "_moved", moved), (reconcile, "not_spared", lambda *_: frozenset())]
+
+
+def _nobody_is_kept_back() -> list[Change]:
+    return [(reconcile, "not_spared", lambda *_: frozenset())]
+
+
 MUTANTS = (
     Mutant(name="no stamp check", law=Law.OLDER_REFUSED, changes=_no_stamp_check),
     Mutant(name="rollback that can move forward again", law=Law.NEVER_FORWARD_AGAIN, changes=_forward_again),
@@ -284,4 +295,6 @@ MUTANTS = (
     Mutant(name="a rollback that never ends", law=Law.RELEASES_END, changes=_never_ends),
     Mutant(name="a diff that is never empty", law=Law.DIFF_EMPTIES, changes=_never_content),
     Mutant(name="a phase that is skipped", law=Law.ALONG_THE_TABLE, changes=_skipped_phase),
+    Mutant(name="all move at once into other zones", law=Law.SPARE_ALONE, changes=_all_move_at_once),
+    Mutant(name="nobody is kept until others are ready", law=Law.SPARE_ALONE, changes=_nobody_is_kept_back),
 )

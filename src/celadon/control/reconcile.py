@@ -328,18 +328,20 @@ def _moved(memory: Memory, goal: Goal, facts: Facts) -> Iterator[ReplicaId]:
         return
     for revision in dict.fromkeys(one.revision for one in goal.replicas):
         sets = [one for one in goal.replicas if one.revision == revision]
-        if all(facts.ready(revision, one.arm) >= one.wanted for one in sets):
+        if all(_all_ready(one, facts) for one in sets):
             yield from list(_astray(sets, goal, facts))[:1]
 
 
-def _astray(sets: Iterable[ReplicaSet], goal: Goal, facts: Facts) -> Iterator[ReplicaId]:
-    """Replicas in another zone than theirs that the others can do without. A standby carries nothing.
+def _all_ready(one: ReplicaSet, facts: Facts) -> bool:
+    """Whether each replica that the goal wants is ready: one that is not wanted any more stands in for none."""
+    ready = {it.id.index for it in facts.of(one.revision, one.arm) if it.state is ReplicaState.READY}
+    return ready.issuperset(one.indices)
 
-    One that ended is started again where it belongs, so it is not stopped for that.
-    """
+
+def _astray(sets: Iterable[ReplicaSet], goal: Goal, facts: Facts) -> Iterator[ReplicaId]:
+    """Replicas in another zone than theirs that the others can do without. A standby carries nothing."""
     for one in sets:
         if one.arm is Arm.STANDBY or one.redundancy.spare(one.wanted):
             for replica in facts.of(one.revision, one.arm):
-                elsewhere = replica.id.index in one.indices and replica.zone != goal.zone_of(replica.id)
-                if elsewhere and replica.state is not ReplicaState.EXITED:
+                if replica.id.index in one.indices and replica.zone != goal.zone_of(replica.id):
                     yield replica.id

@@ -15,9 +15,9 @@ from celadon.domain.memory import Memory
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """A goal and the facts that were found to be it, with nothing left to begin."""
+    """That the facts were found to be the goal, with nothing left to begin. by: what of the memory decided on that."""
 
-    memory: Memory
+    by: tuple[object, ...]
     facts: Facts
 
 
@@ -27,25 +27,21 @@ def done(memory: Memory, facts: Facts) -> Done | None:
         return None
     if not (fresh(facts.replicas, facts.at) and fresh(facts.routes, facts.at)):
         return None
-    return Done(memory=memory, facts=facts)
+    return Done(by=_decides(memory), facts=facts)
 
 
 def stays_done(done: Done, memory: Memory, facts: Facts) -> bool:
     """Whether nothing that decides on what is to be begun has changed since."""
-    then, now = done.memory, memory
-    return (
-        now.goal is then.goal
-        and now.drill is None
-        and now.settings is then.settings
-        and now.revisions is then.revisions
-        and _position(now) == _position(then)
-        and _seen_again(done.facts, facts)
-    )
+    return done.by == _decides(memory) and _seen_again(done.facts, facts)
 
 
-def _position(memory: Memory) -> tuple[object, ...] | None:
+def _decides(memory: Memory) -> tuple[object, ...]:
+    """All of a memory that what is begun depends on."""
     release = memory.release
-    return None if release is None else (release.id, release.phase)
+    of_all = (memory.goal, memory.drill, memory.settings, memory.revisions)
+    if release is None:
+        return of_all
+    return (*of_all, release.id, release.phase, release.settings, release.began_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -172,7 +172,7 @@ class GoldenProber:
 
 
 def _read(path: Path, service: ServiceKey) -> tuple[GoldenRequest, ...]:
-    from celadon.parse.golden import read_golden  # noqa: PLC0415 -- half of what a daemon would load, and not at its start
+    from celadon.parse.golden import read_golden  # noqa: PLC0415 -- a daemon loads it once it answers
 
     return read_golden(path.read_text(encoding="utf-8"), "golden", predict_path(service))
 

@@ -22,6 +22,7 @@ from celadon.judge.outage import Asked, Outage, outage
 from celadon.observe import asker
 
 PROBE = "probe-"
+ORDER = "order.json"
 HEADER = "x-celadon-probe"
 ANSWER_S = 10.0
 """A request without an answer for this long has failed."""
@@ -91,7 +92,7 @@ class _Read:
 
 
 class DrillProbes:
-    """One probe of a service at a time. Everything but the start of a process runs in the event loop."""
+    """One probe of a service at a time. What it is to ask for is read in a thread; all else runs in the event loop."""
 
     def __init__(self, home: Path, socket: Path) -> None:
         self._home = home / "drills"
@@ -100,7 +101,8 @@ class DrillProbes:
         self._tasks: set[asyncio.Task[None]] = set()
         for folder in sorted(self._home.glob(f"*/*/{PROBE}*")):
             service = ServiceKey(namespace=folder.parts[-3], name=folder.parts[-2])
-            self._read[service] = _Read(drill=int(folder.name.removeprefix(PROBE)), folder=folder)
+            if (folder / ORDER).exists():  # Else a daemon died before the probe was told what to ask for.
+                self._read[service] = _Read(drill=int(folder.name.removeprefix(PROBE)), folder=folder)
 
     def services(self) -> tuple[ServiceKey, ...]:
         """Services with a probe of which there are files."""
@@ -189,11 +191,14 @@ def _ordered(read: _Read, order: dict[str, Any], service: ServiceKey, asks: Asks
     """Say what it is to ask for, and start it. Runs in a thread."""
     try:
         order["requests"] = list(_requests(service, read.drill, asks))
-        (read.folder / "order.json").write_text(json.dumps(order))
-    except (OSError, ProblemsError) as error:
+    except (OSError, ValueError, ProblemsError) as error:
         read.why = f"its requests can not be read: {error}"
         return
-    _start(read.folder)
+    try:
+        (read.folder / ORDER).write_text(json.dumps(order))
+        _start(read.folder)
+    except OSError as error:
+        read.why = f"it can not be started: {error}"
 
 
 def _start(folder: Path) -> None:
@@ -239,7 +244,7 @@ def _requests(service: ServiceKey, drill: int, asks: Asks) -> Iterator[dict[str,
         path = asks.route.prefix.rstrip("/") + asks.ready
         yield {"raw": _raw("GET", path, ours, b""), "status": 200}
         return
-    from celadon.parse.golden import read_golden  # noqa: PLC0415 -- half of what a daemon would load, and not at its start
+    from celadon.parse.golden import read_golden  # noqa: PLC0415 -- a daemon loads it once it answers
 
     for one in read_golden(asks.golden.read_text(encoding="utf-8"), "golden", predict_path(service)):
         body = b"" if one.body is None else json.dumps(one.body, separators=(",", ":")).encode()

@@ -1,4 +1,4 @@
-"""Every default there is, in one place."""
+"""Every default there is, in one place, with those that follow from others."""
 
 from typing import Literal
 

@@ -18,7 +18,6 @@ from celadon.domain.spec import (
     Step,
 )
 from celadon.parse import defaults
-from celadon.parse.defaults import usual_steps
 
 Explained = tuple[str, Any, bool]
 """A path as `spec/route/port`, the value as a person would write it, and whether it is the default."""
@@ -74,7 +73,7 @@ def _strategy(spec: ServiceSpec) -> Iterator[Explained]:
             if spec.release.exposure is None:
                 yield _one("strategy/blueGreen", {}, {})
         case Ramp(steps=steps, advance=advance, control=control):
-            usual = [written(step) for step in usual_steps(advance, spec.release.watch.watch_s)]
+            usual = [written(step) for step in defaults.usual_steps(advance, spec.release.watch.watch_s)]
             yield _one("strategy/canary/stages", [written(step) for step in steps], usual)
             yield _one("strategy/canary/advance", advance.value, Advance.TIME.value)
             yield _one("strategy/canary/control", control, defaults.CONTROL)

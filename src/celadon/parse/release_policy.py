@@ -30,7 +30,6 @@ from celadon.domain.spec import (
 )
 from celadon.parse import defaults
 from celadon.parse import release_shape as shape
-from celadon.parse.defaults import parts, step_s, usual_steps
 
 
 def policy(given: shape.Release, source: ModelSource | CommandSource) -> ReleasePolicy:
@@ -78,14 +77,14 @@ def _strategy(given: shape.Release) -> Strategy:
     if (test := chosen.ab_test) is not None:
         return AbTest(
             match=_match(test.match),
-            share=parts(test.percent),
+            share=defaults.parts(test.percent),
             test_s=float(test.seconds),
             then=Ends.PROMOTED if test.then == "promote" else Ends.REPORTED,
         )
     shadow = chosen.shadow
     assert shadow is not None, "meaning has let an empty strategy pass"
     return Shadow(
-        mirror=parts(defaults.SHADOW_PERCENT if shadow.percent is None else shadow.percent),
+        mirror=defaults.parts(defaults.SHADOW_PERCENT if shadow.percent is None else shadow.percent),
         test_s=float(shadow.seconds),
         requests_max=shadow.max_requests,
     )
@@ -94,12 +93,12 @@ def _strategy(given: shape.Release) -> Strategy:
 def _ramp(given: shape.Ramp, watch_s: float) -> Ramp:
     advance = Advance(given.advance)
     if given.stages is None:
-        return Ramp(steps=usual_steps(advance, watch_s), advance=advance, control=given.control)
+        return Ramp(steps=defaults.usual_steps(advance, watch_s), advance=advance, control=given.control)
     steps = tuple(
         Step(
-            share=parts(stage.percent),
-            dwell_s=float(stage.seconds or step_s(stage.percent, advance, watch_s)),
-            mirror=parts(stage.mirror_percent),
+            share=defaults.parts(stage.percent),
+            dwell_s=float(stage.seconds or defaults.step_s(stage.percent, advance, watch_s)),
+            mirror=defaults.parts(stage.mirror_percent),
             gate=stage.gate,
         )
         for stage in given.stages
@@ -165,7 +164,7 @@ def _compare(
         alpha_harm=judge.false_rollback_percent / 100,
         alpha_fine=alpha_fine,
         rest_s=float(judge.freeze_seconds),
-        freeze_mirror=parts(usual_percent if copied is None else copied),
+        freeze_mirror=defaults.parts(usual_percent if copied is None else copied),
     )
 
 

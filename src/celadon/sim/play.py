@@ -122,8 +122,10 @@ class Play:
             self.deploy()
 
     def _resettle(self, live: Revision) -> None:
-        """The same revision with other numbers, which needs no release."""
+        """The same revision with other numbers, which needs no release; now and then while one of its replicas fails."""
         random = self.world.kernel.random
+        if not self.healing and random.random() < 0.5:
+            self.trouble.begin(random.choice((Fault.KILL, Fault.HANG)))
         policy = POLICIES[random.choice(self.policies)]
         asked = settings(policy, random.choice((1, 2, 3)), random.choice(REDUNDANCIES))
         self.world.ask(Deploy(release=self._next(), revision=live, settings=asked))

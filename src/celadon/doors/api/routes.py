@@ -29,6 +29,9 @@ BODY_BYTES_MAX = 4 * 1024 * 1024
 
 API = 1
 
+OFFER = "celadon.doors.api.offer"
+LOADS_AFTER_S = 1.0
+
 VERSION = importlib.metadata.version("celadon")
 """Read once: whoever asks for it anew makes the library keep what it saw of every folder that changed since."""
 
@@ -132,9 +135,14 @@ async def _put_blob(session: Session, request: Request) -> Response:
     return JSONResponse({"digest": digest}, 201)
 
 
+async def load_the_rest() -> None:
+    """What reads files of people, a third of all there is to load, is loaded beside the loop once the daemon answers."""
+    await asyncio.sleep(LOADS_AFTER_S)
+    await asyncio.to_thread(importlib.import_module, OFFER)
+
+
 async def _offers(session: Session, request: Request) -> "tuple[Offer, ...]":
-    """What reads files of people is loaded when somebody brings one, beside the loop: a daemon starts in half the time."""
-    offer = await asyncio.to_thread(importlib.import_module, "celadon.doors.api.offer")
+    offer = await asyncio.to_thread(importlib.import_module, OFFER)
     return cast("tuple[Offer, ...]", await offer.read_offer(session, await _body(request)))
 
 

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from celadon.control.wire import daemon
 from celadon.domain.names import SOCKET
 from celadon.doors.api.home import make_home
-from celadon.doors.api.routes import application
+from celadon.doors.api.routes import application, load_the_rest
 from celadon.doors.api.session import Session
 
 STOP_S = 5
@@ -41,7 +41,9 @@ async def _serve(home: Path, proxies: int | None) -> None:
             session = Session(daemon=assembled)
             with place.listen() as listener, _signals(session):
                 server = _Server(_config(session))
+                loads = asyncio.get_running_loop().create_task(load_the_rest(), name="load")
                 await asyncio.gather(server.serve(sockets=[listener]), _stop_when_asked(session, server))
+                loads.cancel()
     finally:
         place.leave()
 

@@ -72,22 +72,30 @@ class Effects:
             )
 
     def _spared(self, one: Replica, goal: Goal) -> None:
-        """What is left of a revision that serves is enough by its own redundancy. A ready standby carries, too."""
-        there = self.book.site.machine.there.values()
+        """What is left of a revision that serves is enough by its own redundancy.
+
+        Where a replica only moves, the first set has to be enough by itself. Where one is not wanted any more, a ready
+        standby may make up for another that is away.
+        """
+        if arm_of(one.id.index) is Arm.CONTROL:
+            return
+        moves, there = _kept(goal, one.id), self.book.site.machine.there.values()
         for group in goal.replicas:
             if group.revision != one.id.revision or group.arm is not Arm.MAIN:
                 continue
+            arms = {Arm.MAIN} if moves else {Arm.MAIN, Arm.STANDBY}
             ready = sum(
                 other is not one
                 and other.state is ReplicaState.READY
                 and other.id.revision == group.revision
-                and arm_of(other.id.index) is not Arm.CONTROL
+                and arm_of(other.id.index) in arms
                 for other in there
             )
             least = group.wanted - group.redundancy.spare(group.wanted)
-            enough = arm_of(one.id.index) is not Arm.MAIN or ready >= least
             self.book.holds(
-                Law.SPARE_ALONE, enough, f"{one.id} is stopped, and {ready} of {least} others are ready"
+                Law.SPARE_ALONE,
+                ready >= least,
+                f"{one.id} is stopped, and {ready} of {least} others are ready",
             )
 
     def dying(self, one: Replica) -> None:

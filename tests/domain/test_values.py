@@ -1,0 +1,39 @@
+"""Copies of values are those that the standard library makes."""
+
+import dataclasses
+
+import pytest
+
+from celadon.domain.goal import Part, Route, Stamp
+from celadon.domain.memory import Memory
+from celadon.domain.names import RevisionId, ServiceKey
+from celadon.domain.plan import FULL
+from celadon.domain.values import replace
+
+ROUTE = Route(split=(Part(revision=RevisionId("a"), share=FULL),))
+
+
+@pytest.mark.parametrize(
+    ("value", "changes"),
+    [
+        (Memory(service=ServiceKey(name="fraud")), {}),
+        (Memory(service=ServiceKey(name="fraud")), {"seq": 7, "live": RevisionId("b")}),
+        (Stamp(epoch=1, seq=2), {"seq": 3}),
+        (ROUTE, {"mirrors": ()}),
+    ],
+)
+def test_a_copy_has_the_changed_fields_and_all_others_as_they_were(value, changes):
+    copied = replace(value, **changes)
+    assert copied == dataclasses.replace(value, **changes)
+    assert type(copied) is type(value)
+    assert hash(Stamp(epoch=1, seq=3)) == hash(replace(Stamp(epoch=1, seq=2), seq=3))
+
+
+def test_a_field_that_is_not_there_is_refused():
+    with pytest.raises(TypeError, match="no field 'sequence'"):
+        replace(Memory(service=ServiceKey(name="fraud")), sequence=1)
+
+
+def test_what_a_value_checks_of_itself_is_checked_of_its_copies():
+    with pytest.raises(AssertionError):
+        replace(ROUTE, split=())

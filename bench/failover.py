@@ -17,14 +17,14 @@ from bench.command_line import report_of
 from bench.exchanges import faults, lost, send_lag_ms_p99
 from bench.failover_celadon import CeladonFleet
 from bench.failover_events import Pace, happen
-from bench.failover_figures import NeverAgainError, Outcome, figures_of, seen
+from bench.failover_figures import NeverAgainError, Outcome, figures_again, figures_of, seen
 from bench.failover_side import Event, Make, Topology
 from bench.generator import Demand, Generator
 from bench.machine import Cores, cores, describe, on_core, read_quiet
 from bench.peers import envoy
 from bench.processes import PartyError
 from bench.report import Report, configuration_hash
-from bench.rounds import interleaved
+from bench.rounds import by_turns
 
 from bench import celadon_side
 
@@ -139,20 +139,6 @@ def measure(part: Part, settings: Configuration, which: Cores, number: int) -> O
     )
 
 
-def _turn(part: Part, settings: Configuration, which: Cores, number: int, *, quick: bool) -> list[Outcome]:
-    """One fleet in one round, again while the machine was loud. Nothing is compared between fleets, so nothing else
-    has to be run again with it.
-    """
-    found = interleaved(
-        {part.fleet: lambda _: measure(part, settings, which, number)},
-        rounds=1,
-        lag_ms_p99=lambda outcome: outcome.send_lag_ms_p99,
-        read=partial(read_quiet, which),
-        forgiving=quick,
-    )
-    return found[part.fleet]
-
-
 def _said(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
@@ -163,19 +149,20 @@ def run(seed: int, *, quick: bool) -> Report:
     which = cores()
     for program in ("load", "server"):
         built(program)
-    outcomes: dict[str, list[Outcome]] = {part.fleet: [] for part in settings.parts}
-    for number in range(settings.rounds):
-        for part in (
-            settings.parts[number % len(settings.parts) :] + settings.parts[: number % len(settings.parts)]
-        ):
-            outcomes[part.fleet] += _turn(part, settings, which, number, quick=quick)
+    outcomes, again = by_turns(
+        {part.fleet: partial(measure, part, settings, which) for part in settings.parts},
+        rounds=settings.rounds,
+        lag_ms_p99=lambda outcome: outcome.send_lag_ms_p99,
+        read=partial(read_quiet, which),
+        forgiving=quick,
+    )
     for name, rounds in outcomes.items():
         for number, outcome in enumerate(rounds, 1):
             if outcome.faults:
                 _said(f"round {number}: {name}: {outcome.faults}")
     return Report(
         bench="failover",
-        figures=figures_of(outcomes),
+        figures=figures_of(outcomes) | figures_again(again),
         peers={"envoy": f"{envoy.version()} with its defaults"},
         machine=describe()
         | {"celadon": celadon_side.version(), "configuration": configuration_hash(settings)},

@@ -115,6 +115,20 @@ def figures_of(outcomes: Mapping[str, Sequence[Outcome]]) -> Figures:
     }
 
 
+def figures_again(again: Mapping[str, Sequence[Outcome]]) -> Figures:
+    """Turns that were too loud for a gap to mean anything, and what failed in them, which means the same at any noise.
+
+    Not counted are Envoys that died, with which requests are lost, and the peer.
+    """
+    ours = [
+        outcome for name, turns in again.items() if name not in {"envoy", "defaults"} for outcome in turns
+    ]
+    return {
+        "turns_again": sum(len(turns) for turns in again.values()),
+        "turns_again_failed": sum(outcome.lost for outcome in ours),
+    }
+
+
 def of(outcomes: Mapping[str, Sequence[Outcome]], run: str, kind: str) -> list[Seen]:
     return [one for outcome in outcomes[run] for one in outcome.seen if one.event.kind == kind]
 

@@ -74,7 +74,7 @@ def interleaved(
     void = 0
     number = 0
     while number < rounds:
-        outcome, noise = _round(parties, number, lag_ms_p99, read)
+        outcome, noise = _measured(parties, _in_turn(parties, number), number, lag_ms_p99, read)
         reason = noise.too_loud()
         if not reason or forgiving:
             for name, result in outcome.items():
@@ -88,16 +88,51 @@ def interleaved(
     return results
 
 
-def _round(
+def by_turns(
     parties: Mapping[str, Callable[[int], T]],
+    *,
+    rounds: int,
+    lag_ms_p99: Callable[[T], float],
+    read: Callable[[], Quiet],
+    forgiving: bool = False,
+) -> tuple[dict[str, list[T]], dict[str, list[T]]]:
+    """The same for parties between which no ratio is taken: where a party's turn was loud, it alone has it again.
+
+    Returns what counts, and what was run again. The third loud turn of one party voids everything.
+    """
+    counts: dict[str, list[T]] = {name: [] for name in parties}
+    again: dict[str, list[T]] = {name: [] for name in parties}
+    for number in range(rounds):
+        for name in _in_turn(parties, number):
+            while len(counts[name]) == number:
+                outcome, noise = _measured(parties, [name], number, lag_ms_p99, read)
+                reason = "" if forgiving else noise.too_loud()
+                (again if reason else counts)[name].append(outcome[name])
+                if reason:
+                    print(f"round {number + 1}: {name} does not count: {reason}", file=sys.stderr, flush=True)
+                if len(again[name]) == VOID_ROUNDS_ALLOWED:
+                    raise VoidError(
+                        f"{name} did not count {VOID_ROUNDS_ALLOWED} times, the last because {reason}"
+                    )
+    return counts, again
+
+
+def _in_turn(parties: Mapping[str, object], number: int) -> list[str]:
+    """Each round begins with another party."""
+    names, turn = list(parties), number % len(parties)
+    return names[turn:] + names[:turn]
+
+
+def _measured(
+    parties: Mapping[str, Callable[[int], T]],
+    names: Sequence[str],
     number: int,
     lag_ms_p99: Callable[[T], float],
     read: Callable[[], Quiet],
 ) -> tuple[dict[str, T], Noise]:
-    names = list(parties)
-    turn = number % len(names)
+    """These parties one after another, and how noisy the machine was meanwhile."""
     before = read()
-    outcome = {name: parties[name](number) for name in names[turn:] + names[:turn]}
+    outcome = {name: parties[name](number) for name in names}
     after = read()
     noise = Noise(
         drift=drift(before, after),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 import pytest
 from bench.machine import Quiet
 from bench.report import Report, json_line, table
-from bench.rounds import VoidError, interleaved, paired_ratios, spread
+from bench.rounds import VoidError, by_turns, interleaved, paired_ratios, spread
 
 
 def calm() -> Quiet:
@@ -52,6 +52,22 @@ def test_after_three_loud_rounds_nothing_is_said() -> None:
     runs: list[int] = []
     with pytest.raises(VoidError):
         interleaved({"a": runs.append}, rounds=5, lag_ms_p99=lambda _: 4.0, read=calm)
+    assert len(runs) == 3
+
+
+def test_where_no_ratio_is_taken_a_loud_turn_alone_is_run_again() -> None:
+    order: list[str] = []
+    lags = iter([1.0, 3.1, 1.0, 1.0, 1.0])
+    parties = {name: lambda n, name=name: order.append(f"{name}{n}") or next(lags) for name in "ab"}
+    counts, again = by_turns(parties, rounds=2, lag_ms_p99=lambda lag: lag, read=calm)
+    assert order == ["a0", "b0", "b0", "b1", "a1"]
+    assert (counts, again) == ({"a": [1.0, 1.0], "b": [1.0, 1.0]}, {"a": [], "b": [3.1]})
+
+
+def test_after_three_loud_turns_of_one_party_nothing_is_said() -> None:
+    runs: list[int] = []
+    with pytest.raises(VoidError, match="a did not count 3 times"):
+        by_turns({"a": runs.append}, rounds=5, lag_ms_p99=lambda _: 4.0, read=calm)
     assert len(runs) == 3
 
 

@@ -275,6 +275,7 @@ def test_a_second_drill_is_refused_and_the_first_one_goes_on(world: World, drill
 def test_a_probe_that_can_not_be_read_is_told_and_is_still_looked_at(tmp_path: Path) -> None:
     folder = tmp_path / "drills" / "default" / SERVICE.name / "probe-1"
     folder.mkdir(parents=True)
+    (folder / "order.json").write_text("{}")
     told = folder / "told.jsonl"
     told.write_text("no JSON\n")
     again = Again(lock=tmp_path / "lock", argv=("true",), cwd=tmp_path, log=tmp_path / "log")

@@ -17,6 +17,7 @@ def tell(folder, asked, now):
 def test_it_is_weighed_again_only_when_what_it_says_may_have_changed(tmp_path):
     folder = tmp_path / "drills" / "default" / "fraud" / "probe-1"
     folder.mkdir(parents=True)
+    (folder / "order.json").write_text("{}")
     probes = DrillProbes(tmp_path, tmp_path / "socket")
     tell(folder, [[n / 500, n / 500 + 0.01, True] for n in range(5000)], 10.0)
     assert probes.look(FRAUD)

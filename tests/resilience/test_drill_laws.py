@@ -19,20 +19,23 @@ from celadon.domain.drill import (
     DrillKind,
     DrillOrder,
     DrillPhase,
+    DrillReport,
     DrillVerdict,
     FaultFact,
     Measured,
     ProbeFact,
+    Victim,
 )
 from celadon.domain.facts import Facts, Now, ReplicaState
-from celadon.domain.goal import Arm
+from celadon.domain.goal import Arm, Part, Route
 from celadon.domain.memory import Memory
-from celadon.domain.names import STANDBY_FROM
-from celadon.domain.reason import Code
+from celadon.domain.names import STANDBY_FROM, RevisionId
+from celadon.domain.plan import FULL
+from celadon.domain.reason import Code, because
 from celadon.domain.spec import Redundancy, Survives
 from celadon.resilience.drill import next_drill, order_of, refusal, rehearse
 from celadon.resilience.place import place
-from celadon.resilience.spared import hindrance, victims
+from celadon.resilience.spared import victims
 
 STEP_S = 0.5
 LIMIT = 400
@@ -325,11 +328,11 @@ def test_the_zone_that_is_struck_is_the_one_that_must_be_spared() -> None:
     assert memory.settings is not None
     order = order_of(DrillKind.KILL_ZONE, memory.settings)
     # Survives a replica: zone b has one, zone a has two.
-    for number, refused in ((1, False), (2, True)):
-        assert (hindrance(memory, there, order, number) is not None) is refused
+    for number, refused in ((1, True), (2, False), (3, True)):
+        assert (refusal(memory, there, order) is not None) is refused
         lost = victims(memory, there, DrillKind.KILL_ZONE, number)
         assert len(lost) == (2 if refused else 1)
-    assert refusal(memory, there, order) is None
+        memory = past(memory, order, lost)
 
 
 def test_a_release_that_moves_is_a_reason_to_refuse() -> None:
@@ -340,11 +343,51 @@ def test_a_release_that_moves_is_a_reason_to_refuse() -> None:
     assert "a release waits to begin" in str(found.fields["why"])
 
 
-def test_drills_in_a_row_take_turns() -> None:
-    memory, there = service(3), seen(3, 3)
-    hit = [victims(memory, there, DrillKind.KILL_REPLICA, number)[0].pid for number in range(3)]
-    assert len(set(hit)) == 3
-    assert hit == [victims(memory, there, DrillKind.KILL_REPLICA, number)[0].pid for number in range(3)]
+def past(memory: Memory, order: DrillOrder, hit: tuple[Victim, ...]) -> Memory:
+    """The same after a drill that hit these."""
+    ended = DrillReport(
+        number=len(memory.drills) + 1,
+        order=order,
+        verdict=DrillVerdict.PASS,
+        because=because(Code.STEADY),
+        measured=Measured(),
+        victims=hit,
+        began_at=0.0,
+        ended_at=1.0,
+    )
+    return replace(memory, drills=(*memory.drills, ended))
+
+
+def test_drills_of_a_kind_take_turns_whatever_else_is_run_in_between() -> None:
+    memory, there, hit = service(3), seen(3, 3), []
+    assert memory.settings is not None
+    for number in range(1, 5):
+        found = victims(memory, there, DrillKind.KILL_REPLICA, number)
+        assert found == victims(memory, there, DrillKind.KILL_REPLICA, number + 7)
+        hit.append(found[0].replica.index)  # type: ignore[union-attr]
+        memory = past(memory, order_of(DrillKind.KILL_REPLICA, memory.settings), found)  # type: ignore[arg-type]
+        memory = past(memory, order_of(DrillKind.FILL_DISK, memory.settings), ())  # type: ignore[arg-type]
+    assert hit == [0, 1, 2, 0]
+
+
+def test_it_hits_who_has_the_requests_and_not_who_was_live_before() -> None:
+    memory, there = service(2), seen(2, 2)
+    assert memory.live is not None
+    other = RevisionId("0" * 12)
+    all_of_them = (Route(split=(Part(revision=other, share=FULL),)),)
+    moved = replace(memory, goal=place(memory, all_of_them))
+    assert victims(memory, there, DrillKind.KILL_REPLICA, 1)
+    assert victims(moved, there, DrillKind.KILL_REPLICA, 1) == ()
+
+
+def test_a_held_request_may_wait_for_its_try_to_end() -> None:
+    settings = service(2).settings
+    assert settings is not None
+    slow = replace(
+        settings, route=replace(settings.route, retry=replace(settings.route.retry, per_try_s=7.0))
+    )
+    assert order_of(DrillKind.HANG_REPLICA, slow).rto_s == 8.0
+    assert order_of(DrillKind.HANG_REPLICA, slow).lasts_s > 7.0
 
 
 def test_the_standby_set_is_spared_when_all_of_the_first_is_killed() -> None:

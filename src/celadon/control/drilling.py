@@ -9,7 +9,8 @@ from celadon.domain.problem import Problem, ProblemsError
 from celadon.domain.reason import text
 from celadon.resilience.drill import next_drill, refusal
 
-HINT = "wait for it to end, or insist with --insist where it says what would be lost"
+WAIT = "wait for it to end; --insist has the drill all the same"
+MORE = "give it more to lose first (docs/redundancy.md); --insist has the drill all the same"
 
 
 def run_drill(engine: Engine, service: ServiceKey, order: DrillOrder) -> Asked:
@@ -22,7 +23,8 @@ def run_drill(engine: Engine, service: ServiceKey, order: DrillOrder) -> Asked:
         raise _refused("how the service stands is not known yet", "ask again in a moment")
     refused = refusal(memory, view.facts, order)
     if refused is not None:
-        raise _refused(text(refused), HINT)
+        hint = f"`celadon drill end {service}` undoes and ends it" if memory.drill is not None else MORE
+        raise _refused(text(refused), WAIT if memory.release is not None and memory.drill is None else hint)
     if not order.insists:
         _check_others(engine, service, order.kind)
     return engine.ask(service, RunDrill(drill=next_drill(memory), order=order))
@@ -51,7 +53,7 @@ def mark_drill(engine: Engine, service: ServiceKey) -> Asked:
 def _check_others(engine: Engine, service: ServiceKey, kind: DrillKind) -> None:
     """What all services share fails for all of them. It is weighed once more when it strikes."""
     if kind in OF_ALL_SERVICES and (why := others(engine.journal, service)):
-        raise _refused(f"{kind.value} reaches every service, and {why}", HINT)
+        raise _refused(f"{kind.value} reaches every service, and {why}", WAIT)
 
 
 def _refused(found: str, hint: str) -> ProblemsError:

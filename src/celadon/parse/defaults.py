@@ -16,6 +16,7 @@ HOST = "127.0.0.1"
 HOSTNAMES = ("*",)
 PREFIX = "/"
 RETRY_ATTEMPTS = 2
+RETRY_ATTEMPTS_MAX = 10
 STANDBY = 0
 HANG_S = 5.0
 DRAIN_S = 30.0
@@ -74,6 +75,15 @@ def survives(replicas: int, zones: int) -> Survives:
     if replicas < 2:
         return Survives.NOTHING
     return Survives.ZONE if zones > 1 else Survives.REPLICA
+
+
+def retry_attempts(spare: int, standby: int) -> int:
+    """So often that a request reaches somebody when all `spare` replicas that may be lost are lost together.
+
+    With a standby, which may have been lost with them, every second try is one of it.
+    """
+    needed = 2 * spare if standby else spare
+    return min(max(RETRY_ATTEMPTS, needed), RETRY_ATTEMPTS_MAX)
 
 
 def freeze_mirror_percent(source: ModelSource | CommandSource) -> float:

@@ -81,8 +81,8 @@ class Retry(Shape):
 
     when: Literal["never", "beforeSent", "reset"] | None = None
     """`never`, `beforeSent` (no byte had reached the replica) or `reset` (also when the connection broke)."""
-    attempts: Annotated[int, Field(ge=1, le=10)] = defaults.RETRY_ATTEMPTS
-    """How many times at most one request is sent again."""
+    attempts: Annotated[int, Field(ge=1, le=defaults.RETRY_ATTEMPTS_MAX)] | None = None
+    """How many times at most one request is sent again; so often that it outlives what the service does, if not said."""
     per_try_seconds: Annotated[float, Field(ge=0.001, le=defaults.DAY_S)] | None = None
     """How long a try is waited for whose answer has not begun, seconds; then it is sent elsewhere."""
 

@@ -121,7 +121,8 @@ def _between(specs: Sequence[tuple[int, ServiceSpec]], where: str) -> list[Probl
 def to_domain(document: shape.Document) -> ServiceSpec:
     """The words of the house for a document that is right."""
     spec = document.spec
-    source = _source(spec)
+    source, replicas, redundancy = _source(spec), Exactly(replicas=spec.replicas), _redundancy(spec)
+    attempts = defaults.retry_attempts(redundancy.spare(replicas.wanted), redundancy.standby)
     return ServiceSpec(
         service=ServiceKey(namespace=document.metadata.namespace, name=document.metadata.name),
         source=source,
@@ -135,9 +136,9 @@ def to_domain(document: shape.Document) -> ServiceSpec:
         secrets=tuple(sorted((name, _secret(place)) for name, place in spec.secrets.items())),
         ready=spec.ready or defaults.READY_OF_MODEL,
         resources=_resources(spec.resources),
-        replicas=Exactly(replicas=spec.replicas),
-        redundancy=_redundancy(spec),
-        route=_route(spec.route, source),
+        replicas=replicas,
+        redundancy=redundancy,
+        route=_route(spec.route, source, attempts),
         drain_s=spec.drain_seconds,
         release=policy(spec.release, source),
     )
@@ -173,7 +174,8 @@ def _redundancy(spec: shape.Spec) -> Redundancy:
     )
 
 
-def _route(given: shape.Route, source: ModelSource | CommandSource) -> RouteSpec:
+def _route(given: shape.Route, source: ModelSource | CommandSource, attempts: int) -> RouteSpec:
+    """attempts: how often a request is sent again where the file does not say."""
     when = defaults.retry_when(source) if given.retry.when is None else RetryWhen(given.retry.when)
     return RouteSpec(
         host=given.host,
@@ -182,5 +184,9 @@ def _route(given: shape.Route, source: ModelSource | CommandSource) -> RouteSpec
         prefix=given.prefix,
         preview_port=given.preview_port or defaults.preview_port(given.port),
         timeout_s=given.timeout_seconds,
-        retry=Retry(when=when, attempts=given.retry.attempts, per_try_s=given.retry.per_try_seconds),
+        retry=Retry(
+            when=when,
+            attempts=given.retry.attempts or attempts,
+            per_try_s=given.retry.per_try_seconds,
+        ),
     )

@@ -70,9 +70,10 @@ def order_of(
 ) -> DrillOrder:
     """A drill as it is asked for, with what follows from its kind and from how the service is to notice a hang."""
     hang_s = settings.redundancy.hang_s
-    noticed_s = {DrillKind.HANG_REPLICA: hang_s, DrillKind.KILL_FIRST_PRIORITY: hang_s}
+    held_s = max(hang_s, settings.route.retry.per_try_s or 0.0)
+    noticed_s = {DrillKind.HANG_REPLICA: held_s, DrillKind.KILL_FIRST_PRIORITY: hang_s}
     lasts = {
-        DrillKind.HANG_REPLICA: 2 * hang_s + 4,
+        DrillKind.HANG_REPLICA: 2 * held_s + 4,
         DrillKind.KILL_DAEMON: 30.0,
         DrillKind.FILL_DISK: 3.0,
     }

@@ -1,5 +1,6 @@
 """Whom a drill hits, and whether those that it spares can carry the service. Pure."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from celadon.domain.command import Deploy, Remove, Rollback
@@ -7,6 +8,8 @@ from celadon.domain.drill import OF_ALL_SERVICES, OF_REPLICAS, DrillKind, DrillO
 from celadon.domain.facts import Facts, ReplicaFact, ReplicaState, Unknown
 from celadon.domain.goal import Arm, arm_of
 from celadon.domain.memory import Memory
+from celadon.domain.names import ReplicaId, RevisionId
+from celadon.resilience.headroom import settings_of
 
 
 def hindrance(memory: Memory, facts: Facts, order: DrillOrder, number: int) -> str | None:
@@ -40,10 +43,15 @@ def _others(facts: Facts, kind: DrillKind) -> str | None:
 
 def _too_few(memory: Memory, facts: Facts, kind: DrillKind, hit: Sequence[Victim]) -> str | None:
     """Whether what is left carries everything (N-1)."""
-    assert memory.settings is not None
+    settings = settings_of(memory, _carries(memory))
+    assert settings is not None
+    needed, redundancy = settings.needed, settings.redundancy
     if kind is DrillKind.KILL_PROXY and len(facts.drill.proxies) < 2:
         return "there is one proxy, and nobody takes over from it; `celadon up --proxies 2` runs two"
-    needed, redundancy = memory.settings.needed, memory.settings.redundancy
+    if kind is DrillKind.KILL_ZONE and not redundancy.zones:
+        return "it has no `zones`, so that all of it would be lost"
+    if kind is DrillKind.KILL_FIRST_PRIORITY and not redundancy.standby:
+        return "it has no `standby` that could take over"
     gone = {victim.pid for victim in hit}
     left = [one for one in _ready(memory, facts) if one.pid not in gone]
     main = sum(arm_of(one.id.index) is Arm.MAIN for one in left)
@@ -55,7 +63,7 @@ def _too_few(memory: Memory, facts: Facts, kind: DrillKind, hit: Sequence[Victim
 
 
 def victims(memory: Memory, facts: Facts, kind: DrillKind, number: int) -> tuple[Victim, ...]:
-    """Whom it hits: always the same for the same facts; drills in a row take turns."""
+    """Whom it hits: always the same for the same facts; drills of a kind take turns."""
     if kind is DrillKind.KILL_PROXY:
         pids = facts.drill.proxies
         return (Victim(pid=pids[number % len(pids)]),) if pids else ()
@@ -68,11 +76,21 @@ def victims(memory: Memory, facts: Facts, kind: DrillKind, number: int) -> tuple
         case DrillKind.KILL_FIRST_PRIORITY:
             return _as_victims(main)
         case DrillKind.KILL_ZONE:
-            zones = sorted({one.zone for one in main})
-            lost = zones[number % len(zones)]
+            zones, last = sorted({one.zone for one in main}), _hit_last(memory, kind)
+            was = next((one.zone for one in main if last and one.id.index == last.index), "")
+            lost = next((zone for zone in zones if zone > was), zones[0])
             return _as_victims([one for one in _running(facts) if one.zone == lost])
         case _:
-            return _as_victims([main[number % len(main)]])
+            last = _hit_last(memory, kind)
+            return _as_victims([next((one for one in main if last and one.id.index > last.index), main[0])])
+
+
+def _hit_last(memory: Memory, kind: DrillKind) -> ReplicaId | None:
+    """A replica that the last drill of this kind hit."""
+    hit = (
+        victim.replica for one in reversed(memory.drills) if one.order.kind is kind for victim in one.victims
+    )
+    return next((replica for replica in hit if replica is not None), None)
 
 
 def _as_victims(replicas: Sequence[ReplicaFact]) -> tuple[Victim, ...]:
@@ -80,10 +98,19 @@ def _as_victims(replicas: Sequence[ReplicaFact]) -> tuple[Victim, ...]:
 
 
 def _ready(memory: Memory, facts: Facts) -> list[ReplicaFact]:
-    """Of what is live, in every arm."""
-    return [
-        one for one in _running(facts) if one.id.revision == memory.live and one.state is ReplicaState.READY
-    ]
+    """Of what carries the service, in every arm."""
+    revision = _carries(memory)
+    return [one for one in _running(facts) if one.id.revision == revision and one.state is ReplicaState.READY]
+
+
+def _carries(memory: Memory) -> RevisionId:
+    """Which revision gets most requests by the recorded goal; what is live where none gets any."""
+    assert memory.live is not None
+    shares = Counter[RevisionId]({memory.live: 0})
+    for route in memory.goal.routes if memory.goal else ():
+        for part in route.split:
+            shares[part.revision] += part.share
+    return shares.most_common(1)[0][0]
 
 
 def _running(facts: Facts) -> list[ReplicaFact]:

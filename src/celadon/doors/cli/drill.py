@@ -148,22 +148,41 @@ def history(where: Where, service: str, output: str) -> int:
         return ExitCode.REACHED
     now = time.time()
     titles = ("DRILL", "KIND", "VERDICT", "BEGAN", "TOOK", "FAILED", "GAP", "RTO", "WHY")
-    show_table(titles, [_row(one, now) for one in reversed(told["drills"])], plain=is_plain())
+    rows = [_row(one, now) for one in reversed(told["drills"])]
+    if told["drill"] is not None:
+        rows.insert(0, _running(told["drill"], now))
+    show_table(titles, rows, plain=is_plain())
     return ExitCode.REACHED
 
 
+def _running(of: Json, now: float) -> tuple[lines.Span, ...]:
+    """The drill under way, of which nothing is known for sure yet."""
+    return (
+        (str(of["drill"]), lines.STRONG),
+        (of["kind"], lines.PLAIN),
+        ("running", lines.WAIT),
+        (ago(of["began_at"], now), lines.QUIET),
+        (span(now - of["began_at"]), lines.QUIET),
+        *[("-", lines.PLAIN)] * 3,
+        (f"it is {of['phase']}", lines.PLAIN),
+    )
+
+
 def _row(of: Json, now: float) -> tuple[lines.Span, ...]:
+    """What the figures do not say is said; of a drill that passed they say all."""
     seen = of["measured"]
+    measured = seen["requests"] > 0
+    rto = "-" if seen["rto_s"] is None or not measured else f"{seen['rto_s']:.2f}\u00a0s"
     return (
         (str(of["drill"]), lines.STRONG),
         (of["kind"], lines.PLAIN),
         (of["verdict"], STYLES[of["verdict"]]),
         (ago(of["began_at"], now), lines.QUIET),
         (span(of["ended_at"] - of["began_at"]), lines.QUIET),
-        (f"{seen['failed']} of {seen['requests']}", lines.PLAIN),
-        (f"{seen['gap_ms']:.0f} ms", lines.PLAIN),
-        ("-" if seen["rto_s"] is None else f"{seen['rto_s']:.2f} s", lines.PLAIN),
-        (first_line(of["reason"]["text"]), lines.PLAIN),
+        (f"{seen['failed']} of {seen['requests']}" if measured else "-", lines.PLAIN),
+        (f"{seen['gap_ms']:.0f} ms" if measured else "-", lines.PLAIN),
+        (rto, lines.PLAIN),
+        ("" if of["verdict"] == "pass" else first_line(of["reason"]["text"]), lines.PLAIN),
     )
 
 

@@ -28,6 +28,9 @@ from celadon.sim.rehearsal import rehearse as play
 
 Json = dict[str, Any]
 
+OF_DRILLS = {"hang-replica": "hang", "kill-zone": "lose-zone", "freeze-metrics": "freeze-counters"}
+"""What `celadon drill` calls some of them."""
+
 SEEDS = 20
 RATE_PER_S = 50.0
 
@@ -124,7 +127,8 @@ def faults_of(given: str) -> tuple[str, ...]:
     """`hang,kill-proxy`, `all` or `none`. Raises ProblemsError with every name that there is not."""
     if given == "all":
         return tuple(FAULTS)
-    names = [] if given == "none" else [name.strip() for name in given.split(",")]
+    asked = [] if given == "none" else [name.strip() for name in given.split(",")]
+    names = [OF_DRILLS.get(name, name) for name in asked]
     hint = f"there are all, none, or some of {', '.join(FAULTS)}"
     problems = [
         Problem(path="--faults", found=f"`{name}` is no fault", hint=hint)
@@ -201,8 +205,24 @@ class _Shown:
             one = max(made, key=lambda made: (bool(made.broken), made.failed))
             told = "" if self.alone else "; it cost callers most"
             said.append(Line(depth=0, spans=((f"{green}, seed {one.seed}", STRONG), (told, QUIET))))
-            said += [*(transcript(one) if self.alone else ()), *summary(one), *picture(one)]
+            said += [
+                *(transcript(one) if self.alone else ()),
+                *summary(one),
+                *self.spared(one),
+                *picture(one),
+            ]
         return said
+
+    def absent(self, one: Rehearsal) -> list[str]:
+        """The faults that were asked for and did not come: the release had ended before their moment."""
+        came = {said.text for said in one.said if said.what == "fault"}
+        return [name for name in self.asked.faults if FAULTS[name].value not in came]
+
+    def spared(self, one: Rehearsal) -> Iterator[Line]:
+        absent = self.absent(one)
+        if absent:
+            told = f"{', '.join(absent)} did not come: the release had ended before"
+            yield entry("spared", (told, QUIET))
 
     def unwanted(self) -> Iterator[Line]:
         """One course of each end that should not have been, and why it ended so."""
@@ -241,7 +261,12 @@ class _Shown:
         }
 
     def _told(self, one: Rehearsal) -> Json:
-        told = {**asdict(one), "exit_code": int(code_of(one)), "replay": self.replay(one)}
+        told = {
+            **asdict(one),
+            "faults_absent": self.absent(one),
+            "exit_code": int(code_of(one)),
+            "replay": self.replay(one),
+        }
         return (
             told
             if self.alone

@@ -128,21 +128,25 @@ def _retry(rule: Rule) -> Json:
                 },
             }
         ],
-        "host_selection_retry_max_attempts": 5,
+        "host_selection_retry_max_attempts": 10,
     }
     if rule.retry.per_try_s is not None:
         policy["per_try_timeout"] = seconds(rule.retry.per_try_s)
     if rule.standby:
-        policy["retry_priority"] = _standby_next(rule)
+        policy["retry_priority"] = _standby_next()
     return policy
 
 
-def _standby_next(rule: Rule) -> Json:
-    """One try more among the first replicas if there are two, since the others most likely stand; then the standby."""
+def _standby_next() -> Json:
+    """Each try goes to the other set than the one before, so that either may be lost, or a part of both.
+
+    Envoy weighs anew who is healthy only where it changes sets: between two tries of one set the last of it may be found
+    unhealthy, and then Envoy gives up at once.
+    """
     return {
         "name": "envoy.retry_priorities.previous_priorities",
         "typed_config": {
             "@type": f"{API}.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
-            "update_frequency": min(2, rule.retry.attempts),
+            "update_frequency": 1,
         },
     }

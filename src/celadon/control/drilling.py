@@ -4,6 +4,7 @@ from celadon.control.engine import Engine
 from celadon.control.others import others
 from celadon.domain.command import Asked, EndDrill, MarkDrill, RunDrill
 from celadon.domain.drill import OF_ALL_SERVICES, DrillKind, DrillOrder
+from celadon.domain.memory import Memory
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import Problem, ProblemsError
 from celadon.domain.reason import text
@@ -23,11 +24,17 @@ def run_drill(engine: Engine, service: ServiceKey, order: DrillOrder) -> Asked:
         raise _refused("how the service stands is not known yet", "ask again in a moment")
     refused = refusal(memory, view.facts, order)
     if refused is not None:
-        hint = f"`celadon drill end {service}` undoes and ends it" if memory.drill is not None else MORE
-        raise _refused(text(refused), WAIT if memory.release is not None and memory.drill is None else hint)
+        raise _refused(text(refused), _hint(memory))
     if not order.insists:
         _check_others(engine, service, order.kind)
     return engine.ask(service, RunDrill(drill=next_drill(memory), order=order))
+
+
+def _hint(memory: Memory) -> str:
+    """What helps, by what stands in the way."""
+    if memory.drill is not None:
+        return f"`celadon drill end {memory.service}` undoes and ends it"
+    return MORE if memory.release is None else WAIT
 
 
 def end_drill(engine: Engine, service: ServiceKey) -> Asked:

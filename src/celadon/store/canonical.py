@@ -7,7 +7,7 @@ from typing import Any
 import rfc8785
 
 EXACT = 2**53
-"""Integers beyond this are refused."""
+"""Integers below this are exact in every JSON reader; RFC 8785 writes no others."""
 
 LEAST = 1e-4
 """From here on Python writes a number without an exponent, as the canonical form does."""

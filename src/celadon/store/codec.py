@@ -17,13 +17,10 @@ from cattrs import Converter, transform_error
 from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError, StructureHandlerNotFoundError
 
 from celadon.domain.reason import Value
+from celadon.store.canonical import EXACT
 
 TAG = "type"
 """The key that names the class of a value that could have been of another class."""
-
-
-EXACT = 2**53
-"""Integers below this are exact in every JSON reader; RFC 8785 writes no others."""
 
 
 class DecodeError(Exception):

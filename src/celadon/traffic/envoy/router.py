@@ -293,10 +293,10 @@ class EnvoyRouter:
 
     def export(self, services: Iterable[ServiceKey]) -> str:
         """One static Envoy file (YAML) that serves what is served now, without celadon."""
-        tracks = [self._plane.tracks[service] for service in services if service in self._plane.tracks]
-        whole = static(fold(track.claim for track in tracks), "/dev/stdout")
         import yaml  # noqa: PLC0415 -- for the way out alone
 
+        tracks = [self._plane.tracks[service] for service in services if service in self._plane.tracks]
+        whole = static(fold(track.claim for track in tracks), "/dev/stdout")
         return yaml.safe_dump(whole, sort_keys=False, width=110)
 
     # work

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from celadon.domain.spec import Advance, CommandSource, ModelSource, RetryWhen, Step, Survives
+from celadon.domain.spec import Advance, CommandSource, ModelSource, Redundancy, RetryWhen, Step, Survives
 
 DAY_S = 86_400
 
@@ -77,12 +77,13 @@ def survives(replicas: int, zones: int) -> Survives:
     return Survives.ZONE if zones > 1 else Survives.REPLICA
 
 
-def retry_attempts(spare: int, standby: int) -> int:
-    """So often that a request reaches somebody when all `spare` replicas that may be lost are lost together.
+def retry_attempts(replicas: int, redundancy: Redundancy) -> int:
+    """So often that a request reaches somebody when all replicas that may be lost are lost together.
 
     With a standby, which may have been lost with them, every second try is one of it.
     """
-    needed = 2 * spare if standby else spare
+    spare = redundancy.spare(replicas)
+    needed = 2 * spare if redundancy.standby else spare
     return min(max(RETRY_ATTEMPTS, needed), RETRY_ATTEMPTS_MAX)
 
 

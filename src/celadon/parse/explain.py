@@ -88,6 +88,6 @@ def _route(spec: ServiceSpec) -> Iterator[Explained]:
     yield _one("spec/route/previewPort", route.preview_port, defaults.preview_port(route.port))
     yield _one("spec/route/timeoutSeconds", route.timeout_s, None)
     yield _one("spec/route/retry/when", route.retry.when.value, defaults.retry_when(spec.source).value)
-    usual = defaults.retry_attempts(spec.redundancy.spare(spec.replicas.wanted), spec.redundancy.standby)
+    usual = defaults.retry_attempts(spec.replicas.wanted, spec.redundancy)
     yield _one("spec/route/retry/attempts", route.retry.attempts, usual)
     yield _one("spec/route/retry/perTrySeconds", route.retry.per_try_s, None)

@@ -122,7 +122,7 @@ def to_domain(document: shape.Document) -> ServiceSpec:
     """The words of the house for a document that is right."""
     spec = document.spec
     source, replicas, redundancy = _source(spec), Exactly(replicas=spec.replicas), _redundancy(spec)
-    attempts = defaults.retry_attempts(redundancy.spare(replicas.wanted), redundancy.standby)
+    attempts = defaults.retry_attempts(replicas.wanted, redundancy)
     return ServiceSpec(
         service=ServiceKey(namespace=document.metadata.namespace, name=document.metadata.name),
         source=source,

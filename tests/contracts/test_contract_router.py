@@ -37,7 +37,9 @@ class Side:
             stamp=Stamp(epoch=1, seq=self.seq),
             route=self.route,
             routes=(Route(match=EVERY, split=split),),
-            endpoints=tuple((one, (Endpoint(address=at),)) for one, at in self.addresses.items()),
+            endpoints=tuple(
+                (one, () if at is None else (Endpoint(address=at),)) for one, at in self.addresses.items()
+            ),
             ready=tuple((one, "/ready") for one in self.addresses),
             preview=None,
         )
@@ -200,6 +202,24 @@ def test_who_is_taken_out_is_drained_only_when_nothing_is_in_flight_any_more(kep
         await side.release()
         await side.until(lambda: blue in side.facts().drained)
         assert green not in side.facts().drained | side.facts().unrouted.keys()
+
+    kept(story)
+
+
+def test_requests_do_not_move_to_where_nobody_is_while_somebody_serves_them(kept):
+    async def story(side):
+        await side.serve(side.wish(BLUE))
+        first = side.counted(())[1].cursor_to
+        green, side.addresses[GREEN] = side.addresses[GREEN], None
+        side.router.set(side.wish(GREEN))
+        await side.ask(60)
+        assert side.facts().pending is not None
+        await side.until(lambda: side.counted(first)[0] == {BLUE: 60})
+        side.addresses[GREEN] = green
+        await side.serve(side.wish(GREEN))
+        second = side.counted(first)[1].cursor_to
+        await side.ask(3)
+        await side.until(lambda: side.counted(second)[0] == {GREEN: 3})
 
     kept(story)
 

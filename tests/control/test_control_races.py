@@ -56,6 +56,23 @@ def order(world: World, what: Revision, **given: object) -> accept.Accepted:
     return asyncio.run(deploy_it())
 
 
+def test_a_loop_that_is_woken_as_it_closes_ends(world: World) -> None:
+    async def closed(turns: int) -> None:
+        engine = Engine(world.journal, world.effects)
+        engine.start(0)
+        await asyncio.sleep(0.01)
+        engine.wake(SERVICE)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await engine.close()
+
+    deploy(world, BLUE)
+    world.until_ended()
+    for turns in range(6):
+        asyncio.run(closed(turns))
+
+
 def test_a_deploy_that_waited_does_not_bring_a_removed_service_back(world: World) -> None:
     deploy(world, BLUE)
     world.until_ended()

@@ -121,7 +121,7 @@ class _Early:
         return getattr(self.journal, name)
 
     def record(self, before: Any, after: Any, reason: Any, at: float, steps: Any = ()) -> Any:
-        stamped = fold.stamped(before, after)
+        stamped = fold.stamped(before, after, at)
         facts = look.observe(self.effects, before, self.now)
         for action in reconcile.reconcile(before.service, stamped, facts):
             self.effects.begin(before.service, action, stamped, facts)
@@ -140,9 +140,9 @@ def _effect_first() -> list[Change]:
 def _lost_evidence() -> list[Change]:
     original = fold._decided
 
-    def decided(memory: Any, body: Any) -> Any:
-        kept = {name: data for name, data in body["set"].items() if name != "evidence"}
-        return original(memory, {**body, "set": kept})
+    def decided(memory: Any, record: Any) -> Any:
+        kept = {name: data for name, data in record.body["set"].items() if name != "evidence"}
+        return original(memory, replace(record, body={**record.body, "set": kept}))
 
     return [(fold, "_decided", decided)]
 

@@ -120,7 +120,8 @@ class Engine:
                 await asyncio.sleep(0)
                 continue
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), pause_s)
+                async with asyncio.timeout(pause_s):
+                    await self._woken.wait()
 
     async def _announce(self) -> None:
         async with self._changed:

@@ -240,15 +240,17 @@ def _stops(memory: Memory, goal: Goal, facts: Facts, served: RouteFacts) -> Iter
     for replica in facts.replicas.value:
         if (replica.id.revision, replica.id.index) in stay or replica.state is ReplicaState.STOPPING:
             continue
-        if _unreached(replica, goal, facts, served):
+        if _unreached(replica, memory, goal, facts, served):
             yield StopReplica(replica=replica.id, grace_s=goal.drain_s)
 
 
-def _unreached(replica: ReplicaFact, goal: Goal, facts: Facts, served: RouteFacts) -> bool:
+def _unreached(replica: ReplicaFact, memory: Memory, goal: Goal, facts: Facts, served: RouteFacts) -> bool:
     """Whether stopping costs no request: never routed to, drained, ended, or past the drain deadline."""
     address = replica.address
     if address is None or replica.state in {ReplicaState.EXITED, ReplicaState.STARTING}:
         return True
+    if not _since_the_goal(memory, facts):
+        return False
     if address in served.drained:
         return True
     since = served.unrouted.get(address)
@@ -259,6 +261,15 @@ def _unreached(replica: ReplicaFact, goal: Goal, facts: Facts, served: RouteFact
     # While the last route goes, an earlier wish with an address that nothing names here may be what is in force.
     leaves = goal.route is None and served.confirmed is not None
     return since is None and not leaves and address not in named
+
+
+def _since_the_goal(memory: Memory, facts: Facts) -> bool:
+    """Whether the routes were seen after all that earlier goals asked for: older news do not know where that led.
+
+    A goal that lies in the future was recorded before the clock was set back.
+    """
+    assert isinstance(facts.routes, Known)
+    return memory.goal_at <= facts.routes.taken_at or memory.goal_at > facts.at
 
 
 def _proof(goal: Goal, facts: Facts, served: RouteFacts) -> Iterator[Action]:

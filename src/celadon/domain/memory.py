@@ -30,6 +30,7 @@ class Memory:
     proved: revisions whose golden requests passed, with the digest of those requests ("" for none).
     goldens: per known revision, the golden requests it was deployed with ("" for none).
     releases_asked: how many releases were ever asked for; the next one is number releases_asked + 1.
+    goal_at: when the goal was recorded as it is (wall time).
     removing: the service is being taken down; removed: nothing of it is left but its journal.
     drill: the rehearsed failure under way; drills: how the last ones ended, oldest first.
     """
@@ -47,6 +48,7 @@ class Memory:
     goldens: Mapping[RevisionId, str] = field(default_factory=dict)
     releases_asked: int = 0
     goal: Goal | None = None
+    goal_at: float = 0.0
     evidence: Evidence | None = None
     commands: tuple[Asked, ...] = ()
     probation: Probation | None = None

@@ -120,7 +120,8 @@ class Asker:
         self.open[number] = due
         right = False
         with contextlib.suppress(TimeoutError, OSError, BrokenError, ValueError, EOFError, IndexError):
-            right = await asyncio.wait_for(self.ask(request), self.order["answer_s"]) == status
+            async with asyncio.timeout(self.order["answer_s"]):
+                right = await self.ask(request) == status
         del self.open[number]
         self.ended.append((due, self.now(), right))
 
@@ -156,7 +157,8 @@ class Asker:
         while True:
             await asyncio.sleep(marks["every_s"])
             with contextlib.suppress(TimeoutError, OSError, ValueError, EOFError, KeyError, IndexError):
-                seq = await asyncio.wait_for(self.marked(marks), self.order["answer_s"])
+                async with asyncio.timeout(self.order["answer_s"]):
+                    seq = await self.marked(marks)
                 self.confirmed.append((self.now(), seq))
 
     async def marked(self, marks: dict[str, Any]) -> int:

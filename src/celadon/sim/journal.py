@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from celadon.domain.command import Asked, Command, Deploy, Rollback
-from celadon.domain.goal import Stamp
 from celadon.domain.memory import Memory
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import LastingFault, TransientFault
@@ -22,7 +21,7 @@ from celadon.domain.values import replace
 from celadon.sim.disk import Disk
 from celadon.store.chain import BrokenChainError, Link, follow, from_bytes, sha256, to_bytes
 from celadon.store.codec import decode, encode
-from celadon.store.fold import UnreadableError, fold, next_epoch, stamped, tick_body
+from celadon.store.fold import UnreadableError, fold, led, next_epoch, stamped, tick_body
 
 
 class Frame:
@@ -143,17 +142,15 @@ class SimJournal:
         there = self.read(before.service)
         if before.seq != there.seq:
             raise TransientFault(f"service {before.service} moved on to record {there.seq}", retry_s=0.0)
-        after = stamped(there, after)
+        after = stamped(there, after, at)
         said = Appended(kind=Kind.TICK, before=there, after=after, at=at, reason=reason, steps=steps)
-        return self._append(said, lambda: tick_body(there, after, reason, steps))
+        return self._append(said, lambda: tick_body(there, after, reason, at, steps))
 
     def lead(self, service: ServiceKey, epoch: int, at: float) -> Memory:
         """Take the lead under `epoch`, or under the next one above all that were seen."""
         before = self.read(service)
-        epoch, goal = max(before.epoch + 1, epoch), before.goal
-        if goal is not None:
-            goal = replace(goal, stamp=Stamp(epoch=epoch, seq=before.seq + 1))
-        after = replace(before, goal=goal)
+        epoch = max(before.epoch + 1, epoch)
+        after = led(before, epoch, at)
         return self._append(Appended(kind=Kind.LEADER, before=before, after=after, at=at), dict, epoch)
 
     def tidy(self, service: ServiceKey, at: float) -> None:

@@ -1,12 +1,13 @@
 """Proxies as they truly are: what each of them serves, and what they share on their machine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from celadon.domain.facts import Refused
 from celadon.domain.goal import Arm, Wanted
 from celadon.domain.names import Address, RevisionId
 from celadon.domain.samples import Answers, Counts
+from celadon.domain.values import replace
 from celadon.sim.kernel import Clock, Kernel, Link
 
 RESTART_S = 3.0
@@ -111,10 +112,14 @@ class Proxies:
             self.kernel.after(delay_s, lambda one=proxy: self._load(one))  # type: ignore[misc]
 
     def _load(self, proxy: Proxy) -> None:
-        if proxy.alive and proxy.in_force is not self.published:
-            self.moved()
-            proxy.in_force = self.published
-            self.version += 1
+        if not proxy.alive or proxy.in_force is self.published:
+            return
+        wanted, now = self.published, proxy.in_force
+        if wanted is not None and now is not None and _into_nothing(now, wanted):
+            wanted = replace(wanted, routes=now.routes)
+        self.moved()
+        proxy.in_force = wanted
+        self.version += 1
 
     def _restart(self, proxy: Proxy) -> None:
         self.moved()
@@ -140,6 +145,26 @@ NOTHING = (0, 0, 0, 0)
 _REACHED: dict[int, tuple[Wanted, frozenset[Address]]] = {}
 
 
+def _given(wanted: Wanted) -> set[tuple[RevisionId, Arm]]:
+    """Who gets requests of callers by these routes."""
+    return {(part.revision, part.arm) for route in wanted.routes for part in route.split if part.share}
+
+
+def _takers(wanted: Wanted) -> Iterator[tuple[RevisionId, Arm, Address]]:
+    """Replicas that take new requests, should any be given to them."""
+    for arm, there in ((Arm.MAIN, wanted.endpoints), (Arm.CONTROL, wanted.controls)):
+        for revision, endpoints in there:
+            for endpoint in endpoints:
+                if not endpoint.draining:
+                    yield revision, arm, endpoint.address
+
+
+def _into_nothing(now: Wanted, wanted: Wanted) -> bool:
+    """Whether requests would go where nobody is, while somebody is where they go now."""
+    there = {(revision, arm) for revision, arm, _ in _takers(wanted)}
+    return bool(_given(wanted) - _given(now) - there) and bool(_given(now) & there)
+
+
 def reached(wanted: Wanted | None) -> frozenset[Address]:
     """Addresses that get new requests of callers by these routes."""
     if wanted is None:
@@ -147,16 +172,8 @@ def reached(wanted: Wanted | None) -> frozenset[Address]:
     known = _REACHED.get(id(wanted))
     if known is not None and known[0] is wanted:
         return known[1]
-    arms = {(part.revision, part.arm) for route in wanted.routes for part in route.split if part.share}
-    points = [
-        (endpoint.address, draining)
-        for arm, there in ((Arm.MAIN, wanted.endpoints), (Arm.CONTROL, wanted.controls))
-        for revision, endpoints in there
-        if (revision, arm) in arms
-        for endpoint in endpoints
-        for draining in (endpoint.draining,)
-    ]
-    found = frozenset(address for address, draining in points if not draining)
+    given = _given(wanted)
+    found = frozenset(address for revision, arm, address in _takers(wanted) if (revision, arm) in given)
     if len(_REACHED) > 4096:
         _REACHED.clear()
     _REACHED[id(wanted)] = (wanted, found)

@@ -14,7 +14,7 @@ from celadon.domain.release import Taken
 from celadon.domain.values import replace
 from celadon.store.codec import DecodeError, decode, encode
 
-KEPT_BY_THE_JOURNAL = frozenset({"service", "seq", "epoch", "commands"})
+KEPT_BY_THE_JOURNAL = frozenset({"service", "seq", "epoch", "commands", "goal_at"})
 """Fields of Memory that follow from where a record stands and are never written by a tick."""
 
 
@@ -48,9 +48,9 @@ def _apply(memory: Memory, kind: Kind, record: Record) -> Memory:
         case Kind.COMMAND:
             return _asked(memory, record)
         case Kind.TICK:
-            return _decided(memory, record.body)
+            return _decided(memory, record)
         case Kind.LEADER:
-            return _led(memory, record)
+            return led(memory, record.epoch, record.at)
         case Kind.CHECKPOINT:
             whole = decode(Memory, _part(record.body, "memory"))
             assert isinstance(whole, Memory)
@@ -72,8 +72,8 @@ def _asked(memory: Memory, record: Record) -> Memory:
     return replace(memory, commands=(*memory.commands, asked), releases_asked=releases)
 
 
-def _decided(memory: Memory, body: Mapping[str, Any]) -> Memory:
-    types = _types()
+def _decided(memory: Memory, record: Record) -> Memory:
+    types, body = _types(), record.body
     changed = _part(body, "set")
     unknown = set(changed) - set(types)
     if unknown:
@@ -81,14 +81,16 @@ def _decided(memory: Memory, body: Mapping[str, Any]) -> Memory:
     handled = frozenset(body.get("handled", ()))
     values = {name: decode(types[name], data) for name, data in changed.items()}
     commands = tuple(asked for asked in memory.commands if asked.seq not in handled)
-    return replace(memory, commands=commands, **values)
+    goal_at = record.at if "goal" in values else memory.goal_at
+    return replace(memory, commands=commands, goal_at=goal_at, **values)
 
 
-def _led(memory: Memory, record: Record) -> Memory:
+def led(memory: Memory, epoch: int, at: float) -> Memory:
     """A new leader writes its higher epoch on everything it owns before it decides: the goal is stamped anew."""
     if memory.goal is None:
         return memory
-    return replace(memory, goal=replace(memory.goal, stamp=Stamp(epoch=record.epoch, seq=record.seq)))
+    goal = replace(memory.goal, stamp=Stamp(epoch=epoch, seq=memory.seq + 1))
+    return replace(memory, goal=goal, goal_at=at)
 
 
 @cache
@@ -99,14 +101,16 @@ def _types() -> Mapping[str, Any]:
     }
 
 
-def tick_body(before: Memory, after: Memory, reason: Reason, steps: Sequence[Taken] = ()) -> dict[str, Any]:
+def tick_body(
+    before: Memory, after: Memory, reason: Reason, at: float, steps: Sequence[Taken] = ()
+) -> dict[str, Any]:
     """What a tick writes: the fields it changed, why, the release it was about, and the commands it answered.
 
     steps: those it took before the last one, which `reason` speaks of; left out when there were none.
 
     A goal that changed is stamped with the place of this record; one that only looks stamped keeps its old stamp.
     """
-    after = stamped(before, after)
+    after = stamped(before, after, at)
     changed = {
         name: encode(getattr(after, name), of)
         for name, of in _types().items()
@@ -123,7 +127,7 @@ def tick_body(before: Memory, after: Memory, reason: Reason, steps: Sequence[Tak
     }
 
 
-def stamped(before: Memory, after: Memory) -> Memory:
+def stamped(before: Memory, after: Memory, at: float) -> Memory:
     """A memory whose goal bears the stamp it will have: its old one, or the place of the record that follows."""
     goal = after.goal
     if goal is None:
@@ -131,7 +135,8 @@ def stamped(before: Memory, after: Memory) -> Memory:
     old = before.goal
     if old is not None and replace(goal, stamp=old.stamp) == old:
         return replace(after, goal=old)
-    return replace(after, goal=replace(goal, stamp=Stamp(epoch=before.epoch, seq=before.seq + 1)))
+    goal = replace(goal, stamp=Stamp(epoch=before.epoch, seq=before.seq + 1))
+    return replace(after, goal=goal, goal_at=at)
 
 
 def _about(before: Memory, after: Memory) -> str | None:

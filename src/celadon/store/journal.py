@@ -167,7 +167,7 @@ class SqliteJournal:
                 " being decided on",
                 retry_s=0.0,
             )
-        return self._append(before.service, Kind.TICK, tick_body(before, after, reason, steps), at).memory
+        return self._append(before.service, Kind.TICK, tick_body(before, after, reason, at, steps), at).memory
 
     def lead(self, service: ServiceKey, epoch: int, at: float) -> Memory:
         """Take the lead under `epoch`, or under the next one above all that were seen; the goal is stamped with it."""

@@ -185,17 +185,20 @@ class Mover:
     async def _await_health(self, track: Track, target: Wanted | None) -> None:
         """Until the replicas that get requests now can take them, so that a switch never meets an unknown host.
 
-        Not for ever where waiting protects nobody: when what serves now has no healthy replica either.
+        Not for ever where waiting protects nobody: when what serves now has no healthy replica either. A cluster that
+        is reached already may have lost every replica; one that is reached first is looked at now and has to have some.
         """
-        reached = [c for c in clusters_of(target) if c.name in tracks.routed(target)] if target else []
-        if all(_can_serve(self.view(), cluster, patient=True) for cluster in reached):
+        routed, before = tracks.routed(target), tracks.routed(track.kept.published)
+        reached = {c: c.name not in before for c in clusters_of(target) if c.name in routed} if target else {}
+        if not any(reached.values()) and all(
+            _can_serve(self.view(), c, new=False, patient=True) for c in reached
+        ):
             return
         began = time.monotonic()
         while True:
-            names = frozenset(cluster.name for cluster in reached)
-            view = await self.look(names | tracks.routed(track.kept.published))
+            view = await self.look(routed | before)
             late = time.monotonic() - began > ALL_HEALTHY_S
-            if all(_can_serve(view, cluster, patient=not late) for cluster in reached):
+            if all(_can_serve(view, c, new=new, patient=not late) for c, new in reached.items()):
                 return
             if late and not any(_healthy(view, *pair) for pair in tracks.serving(track.kept.published)):
                 return
@@ -219,7 +222,7 @@ def _healthy(view: View, cluster: str, address: Address) -> bool:
     return host is not None and host.healthy
 
 
-def _can_serve(view: View, cluster: Cluster, *, patient: bool) -> bool:
+def _can_serve(view: View, cluster: Cluster, *, new: bool, patient: bool) -> bool:
     """One healthy replica is enough once every other has been checked at least once, or we have lost patience.
 
     Copies need none: nobody waits for their answers, and they must not hold up what callers need.
@@ -227,7 +230,7 @@ def _can_serve(view: View, cluster: Cluster, *, patient: bool) -> bool:
     replicas = [e.address for e in cluster.endpoints if not e.draining]
     hosts = view.get(cluster.name, {})
     unchecked = any((host := hosts.get(a)) is None or host.pending for a in replicas)
-    needed = bool(replicas) and cluster.use is not Use.MIRROR
+    needed = (new or bool(replicas)) and cluster.use is not Use.MIRROR
     healthy = not needed or any(_healthy(view, cluster.name, a) for a in replicas)
     return healthy and not (patient and unchecked)
 

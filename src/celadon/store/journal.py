@@ -30,7 +30,7 @@ from celadon.store.sqlite import faults, open_file, transaction
 SEQ_MAX = 2**63 - 1
 
 CHECKPOINT_RECORDS = 1_000
-CHECKPOINT_BYTES = 4 * 2**20
+CHECKPOINT_BYTES = 2**20
 """A service at rest that has more than this since its last checkpoint gets one: a start reads no more than this."""
 
 RELEASES_KEPT = 20

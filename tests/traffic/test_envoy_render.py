@@ -9,6 +9,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -313,6 +314,25 @@ def test_a_revision_that_only_had_copies_may_be_forgotten_and_nothing_is_counted
     found = stats.samples([read(**{blue: stats.Tally(requests=907, errors=3)})], service, [blue], cursor)
     assert found.complete
     assert found.counts == (Counts(revision=blue, requests=7, errors=0),)
+
+
+@pytest.mark.parametrize(("after_s", "complete"), [(60.0, True), (3_600.0, False)], ids=["soon", "late"])
+def test_a_counter_that_fell_was_forgotten_and_only_a_young_cursor_knew_all_of_it(after_s, complete):
+    service, blue = ServiceKey(name="fraud"), REVISIONS[0]
+
+    def seen(at, **counted):
+        tallies = {service: {blue: stats.Tally(**counted)}} if counted else {}
+        return [stats.Reading(source="envoy:1", taken_at=at, tallies=tallies)]
+
+    began = seen(1e6, requests=9, errors=4, latency={10: 2, 100: 9})
+    cursor = stats.samples(began, service, [blue], ()).cursor_to
+    gone = stats.samples(seen(1e6 + after_s), service, [blue], cursor)
+    assert (gone.counts, gone.complete) == ((Counts(revision=blue),), complete)
+    again = seen(1e6 + after_s, requests=11, errors=1, latency={10: 1, 100: 2})
+    found = stats.samples(again, service, [blue], cursor)
+    latency = ((0.01, 1), (0.1, 2))
+    assert found.counts == (Counts(revision=blue, requests=2, errors=1, latency=latency),)
+    assert found.complete is complete
 
 
 def test_drained_takes_two_looks_apart_and_an_unmoved_counter():

@@ -11,7 +11,7 @@ from envoy_world import BLUE, GREEN, caller, eventually, route_spec, running
 
 from celadon.domain.facts import Known
 from celadon.domain.plan import FULL
-from celadon.traffic.envoy import launcher
+from celadon.traffic.envoy import launcher, render
 
 pytestmark = pytest.mark.e2e
 
@@ -51,6 +51,35 @@ def test_a_restarted_daemon_finds_envoy_and_rewrites_nothing_and_samples_stay_ex
                 counts = {c.revision: (c.requests, c.errors) for c in found.counts}
                 assert counts == {BLUE: (12, 5), GREEN: (0, 0)}
                 assert found.complete
+
+    asyncio.run(story())
+
+
+def test_counters_that_envoy_forgot_cost_no_request_and_leave_nothing_behind(monkeypatch):
+    """Each revision has counters of its own, so that an Envoy that lives for months would hold ever more of them."""
+    monkeypatch.setattr(render, "FORGETS_S", 1)
+
+    async def story():
+        async with running() as world:
+            blue = await world.upstream("blue")
+            wish = await world.serve(world.wish("fraud", {BLUE: [blue]}, {BLUE: FULL}))
+
+            def counted(since):
+                found = world.router.samples(wish.service, since).value
+                assert found.complete
+                return {c.revision: (c.requests, c.errors) for c in found.counts}[BLUE]
+
+            async with caller(wish) as client:
+                first = world.router.samples(wish.service, ()).value.cursor_to
+                for path in ("/who", "/who", "/status/500"):
+                    await client.get(path)
+                await eventually(lambda: counted(first) == (3, 1))
+                known = world.router.samples(wish.service, first).value.cursor_to
+                await eventually(lambda: BLUE not in world.router._reading.tallies.get(wish.service, {}))
+                assert counted(known) == (0, 0)
+                for path in ("/who", "/status/500"):
+                    await client.get(path)
+                await eventually(lambda: counted(known) == (2, 1))
 
     asyncio.run(story())
 

@@ -90,7 +90,9 @@ def compare(reading: Reading, tallies: Mapping[RevisionId, Tally], now: Copied, 
         return Compared(position=_text(_at(reading.source, now, counted, counted)))
     of = now if now.mirror else before.route
     same = of == before.route
-    begun = (before.copies_from, 0, before.requests_from) if same else counted
+    # Where counters of requests were forgotten, what is lacking is reckoned anew.
+    went_on = same and requests >= before.requests
+    begun = (before.copies_from, 0, before.requests_from) if went_on else counted
     after = _at(reading.source, of, counted, begun)
     lacking = _lacking(after) if of == now else 0
     copies = green.copies - before.copies

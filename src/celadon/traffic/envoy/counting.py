@@ -50,7 +50,11 @@ def _stats(what: Json, when: Json) -> Json:
     return {
         "name": "envoy.access_loggers.stats",
         "filter": when,
-        "typed_config": {"@type": kind, "stats_scope": {"prefix": "celadon"}, **what},
+        "typed_config": {
+            "@type": kind,
+            "stats_scope": {"prefix": "celadon", "enable_eviction": True},
+            **what,
+        },
     }
 
 

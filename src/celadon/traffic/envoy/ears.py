@@ -92,10 +92,10 @@ class Ears:
         self._heard[service] = heard
         return Told(end=since)
 
-    def counted(self, source: str, requests: Callable[[ServiceKey], int]) -> None:
-        """What Envoy's counters say at this moment, so that a log that stands still is noticed, and opened again."""
+    def counted(self, source: str, more: Callable[[ServiceKey], int]) -> None:
+        """What Envoy has counted since the last look, so that a log that stands still is noticed, and opened again."""
         for service, heard in self._heard.items():
-            heard.gap.counted(source, requests(service), time.monotonic())
+            heard.gap.counted(source, more(service), time.monotonic())
             for written in self.logs if heard.gap.stalled else ():
                 written.owed = True
 

@@ -324,6 +324,7 @@ class Gap:
         self.stalled = False
         self._source = ""
         self._heard = 0
+        self._requests = 0
         self._base: int | None = None
         self._from: int | None = None
         self._counted: list[tuple[float, int]] = []
@@ -336,8 +337,9 @@ class Gap:
         if reached and self._from is None:
             self._from = self._heard
 
-    def counted(self, source: str, requests: int, at: float) -> None:
-        """Envoy has counted so many since it started. at: monotonic seconds."""
+    def counted(self, source: str, more: int, at: float) -> None:
+        """Envoy has counted so many more since the last look. at: monotonic seconds."""
+        self._requests += more
         if source != self._source:
             self._source, self._from, self._base, self._counted = source, None, None, []
             self.stalled = False
@@ -346,8 +348,8 @@ class Gap:
             return
         if self._base is None:
             # What was counted later than now is logged later than what was heard until now.
-            self._base = requests - self._from
-        self._counted.append((at, requests))
+            self._base = self._requests - self._from
+        self._counted.append((at, self._requests))
         due = [seen for when, seen in self._counted if when <= at - LATE_S]
         self._counted = self._counted[max(0, len(due) - 1) :]
         if due:

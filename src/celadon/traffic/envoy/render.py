@@ -11,6 +11,7 @@ from celadon.traffic.envoy.counting import LATENCY_US
 from celadon.traffic.envoy.listeners import listener, listener_with
 from celadon.traffic.envoy.routes import route_table
 from celadon.traffic.envoy.snapshot import Snapshot
+from celadon.traffic.envoy.stats import FORGETS_S
 from celadon.traffic.envoy.words import API, Json, Paths, endpoints_file, from_file, routes_file
 
 V = TypeVar("V", bound=Hashable)
@@ -106,6 +107,7 @@ def _settings() -> Json:
     patterns = {"name": "celadon", "static_layer": {"re2.max_program_size.error_level": PATTERN_MAX}}
     return {
         "stats_flush_interval": "0.5s",
+        "stats_eviction_interval": f"{FORGETS_S}s",
         "stats_config": {"histogram_bucket_settings": [buckets]},
         "layered_runtime": {"layers": [patterns]},
     }

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -389,8 +390,8 @@ class EnvoyRouter:
             # Sums of other runs prove nothing beside sums of these.
             self._drained.watch.forget_all(ended=look.sources.isdisjoint(self._sources))
         self._sources, self._readings = look.sources, look.readings
-        self._reading, self._copied = stats.together(look.readings), copied
-        self._ears.counted(self._reading.source, self._requests)
+        last, self._reading, self._copied = self._reading, stats.together(look.readings), copied
+        self._ears.counted(self._reading.source, partial(stats.requests, last, self._reading))
         if look.whole:
             self._take(look.view, whole=True)
         self._seen_at, self._blind, self._looked_at = now, "", time.monotonic()
@@ -483,10 +484,6 @@ class EnvoyRouter:
             if track.settled and track.confirmed == track.kept.published
         }
         return {service: found for service, found in settled.items() if found is not None}
-
-    def _requests(self, service: ServiceKey) -> int:
-        tallies = self._reading.tallies.get(service, {}) if self._reading is not None else {}
-        return sum(tally.requests for tally in tallies.values())
 
 
 def _restamp(track: Track, wanted: Wanted) -> None:

@@ -22,6 +22,12 @@ _CONTROL = f"-{Use.CONTROL}"
 SOURCE = "envoy:"
 """With this the names of all runs of Envoy begin, as cursors know them."""
 
+FORGETS_S = 300
+"""Envoy forgets a counter that did not change for so long: revisions come and go, and each would leave some for ever."""
+
+_MINUTE = "minute"
+"""When a cursor was read, in minutes after the epoch: it does not change with every look."""
+
 
 @dataclass(slots=True)
 class Tally:
@@ -139,48 +145,55 @@ def samples(
 
     Each run of Envoy has its own place in the cursor. What a run counted that the cursor does not know is all new; what
     one that is gone counted after the cursor is lost. Of one that `ended` in order all is known, and the cursor lets go of it.
+    A counter that fell was forgotten and began anew: a cursor that is young enough knew all of what it had counted.
     """
-    now: Cursor = tuple((r.source, _position(r.tallies.get(service, {}))) for r in readings)
+    minute = int(min(reading.taken_at for reading in readings) // 60)
+    now: Cursor = (
+        *((r.source, _position(r.tallies.get(service, {}))) for r in readings),
+        (_MINUTE, str(minute)),
+    )
     revisions = {*routed, *(name for r in (*readings, *ended) for name in r.tallies.get(service, {}))}
     if not since:
         counts = tuple(Counts(revision=r) for r in sorted(revisions))
         return Samples(cursor_from=now, cursor_to=now, counts=counts)
     known = {source: place for source, place in since if source.startswith(SOURCE)}
+    young = minute - int(dict(since).get(_MINUTE, 0)) < FORGETS_S // 60 - 1
     last = [r for r in ended if r.source in known and r.source not in dict(now)]
     here = {reading.source for reading in (*readings, *last)}
     complete = bool(known) and known.keys() <= here
     sums: dict[RevisionId, Tally] = {}
     for reading in (*readings, *last):
-        grown, forward = _since(reading.tallies.get(service, {}), known.get(reading.source))
-        complete &= forward
-        for revision, tally in grown.items():
-            sums[revision] = _sum(sums.get(revision, Tally()), tally)
+        before, after = _tallies(known.get(reading.source)), reading.tallies.get(service, {})
+        complete &= young or not any(_fell(tally, after.get(r, Tally())) for r, tally in before.items())
+        for revision, tally in after.items():
+            grown = _difference(before.get(revision, Tally()), tally)
+            sums[revision] = _sum(sums.get(revision, Tally()), grown)
     counts = tuple(_counts(r, sums.get(r, Tally())) for r in sorted(revisions))
     return Samples(cursor_from=since, cursor_to=now, counts=counts, complete=complete)
 
 
-def _since(tallies: Mapping[RevisionId, Tally], place: str | None) -> tuple[dict[RevisionId, Tally], bool]:
-    """How much more one run counted than at a place, and whether its counters only grew.
-
-    A revision that only ever had copies is forgotten with its cluster, and nothing is lost by that.
-    """
-    before = _tallies(place)
-    forward = all(_grew(before.get(r, Tally()), t) for r, t in tallies.items()) and all(
-        r in tallies or t == Tally() for r, t in before.items()
-    )
-    start = before if forward else {}
-    return {r: _difference(start.get(r, Tally()), t) for r, t in tallies.items()}, forward
+def requests(before: Reading | None, after: Reading, service: ServiceKey) -> int:
+    """How many more requests of a service one reading shows than the one before it."""
+    known = before.tallies.get(service, {}) if before is not None and before.source == after.source else {}
+    tallies = after.tallies.get(service, {})
+    return sum(_more(known.get(r, Tally()).requests, tally.requests) for r, tally in tallies.items())
 
 
-def _grew(before: Tally, after: Tally) -> bool:
-    return before.requests <= after.requests and before.errors <= after.errors
+def _fell(before: Tally, after: Tally) -> bool:
+    return before.requests > after.requests or before.errors > after.errors
+
+
+def _more(before: int, after: int) -> int:
+    return after - before if after >= before else after
 
 
 def _difference(before: Tally, after: Tally) -> Tally:
+    whole, known = max(after.latency.values(), default=0), max(before.latency.values(), default=0)
+    then = before.latency if whole >= known else {}
     return Tally(
-        requests=after.requests - before.requests,
-        errors=after.errors - before.errors,
-        latency={bound: max(0, n - _at(before.latency, bound)) for bound, n in after.latency.items()},
+        requests=_more(before.requests, after.requests),
+        errors=_more(before.errors, after.errors),
+        latency={bound: max(0, n - _at(then, bound)) for bound, n in after.latency.items()},
     )
 
 

@@ -9,13 +9,17 @@ STAMP := $(VENV)/.installed
 PURE := $(wildcard tests/domain tests/parse tests/judge tests/capacity tests/release tests/resilience tests/house)
 BENCHES := switch services judge exposure scale failover
 
-.PHONY: demo test check bench soak digests lock clean
+.PHONY: demo test long check bench soak digests lock clean
 
 demo: $(STAMP)
 	$(BIN)/celadon demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not long"
+
+# The tests that live through whole stories with real processes: as many minutes as all others together.
+long: $(STAMP)
+	$(BIN)/python -m pytest -m long
 
 docs/reference/service.schema.json: $(STAMP) src/celadon/parse/shape.py src/celadon/parse/fields.py src/celadon/parse/release_shape.py src/celadon/parse/defaults.py
 	$(BIN)/python -c "import json; from celadon.parse.shape import json_schema; print(json.dumps(json_schema(), indent=2))" > $@

@@ -80,7 +80,7 @@ class Story:
             port=port, rate=self.rate, headers=self.headers, path=self.path, body=self.body
         ) as self.load:
             self.pipeline = made.start("deploy", "-f", f"{name}-green.json")
-            until(lambda: made.view(name)["release"] or self.pipeline.poll() is not None, every_s=0.1)
+            until(self._begun, ENDS_S, every_s=0.1)
             self.id = f"{name}-2"
             self.green_id = made.client.get(f"/v1/releases/{self.id}")["release"]["green"]
             try:
@@ -92,6 +92,9 @@ class Story:
         return self
 
     # what a story waits for
+
+    def _begun(self):
+        return self.view()["release"] or self.pipeline.poll() is not None
 
     def view(self):
         """How the service stands, once a daemon answers."""

@@ -19,7 +19,7 @@ import pytest
 
 from celadon.doors.demo import digit_server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(300)]
 
 PLANNED = ["promoted", "rolled_back", "rolled_back"]
 COMPARED = {"wrong": "rolled_back", "unfair": "rolled_back", "slower": "rolled_back", "same": "promoted"}

@@ -20,7 +20,7 @@ from e2e_world import MORTAL, until, world
 
 from celadon.doors.cli.client import DaemonGoneError
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 LIVES_MAX = 40
 

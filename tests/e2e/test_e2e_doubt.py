@@ -6,7 +6,7 @@ from e2e_world import until, world
 
 from celadon.judge.metrics import COPIES
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 SHORT = {**WATCH, "deadlineSeconds": 6}
 UNPROVED = {"errors": {"extraPercent": 20}}

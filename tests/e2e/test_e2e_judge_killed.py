@@ -13,7 +13,7 @@ from e2e_world import until, world
 
 from celadon.judge.metrics import WRONG
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 DEATH = threading.Lock()
 """One death at a time."""

@@ -89,6 +89,12 @@ class Simulated(Side, Virtual):
             point=nothing,
         )
 
+    async def half_gone(self):
+        """The first proxy has let go of the route, and the second has not."""
+        first, second = self.proxies.all
+        await self.until(lambda: first.in_force is None)
+        assert second.in_force is not None
+
     async def ask(self, count):
         self.callers.catch_up()
         self.callers.rate = count / 2.0
@@ -122,6 +128,10 @@ class Envoy(Side):
 
     async def until(self, condition):
         return await wait(condition)
+
+    async def half_gone(self):
+        """As far as it comes at once."""
+        await asyncio.sleep(0)
 
     async def ask(self, count):
         async with caller(self.wish(BLUE)) as client:
@@ -229,6 +239,20 @@ def test_a_dropped_service_is_served_no_more(kept):
         await side.serve(side.wish(BLUE))
         side.router.drop(FRAUD)
         await side.until(lambda: side.facts().confirmed is None and side.facts().pending is None)
+
+    kept(story)
+
+
+def test_who_may_get_requests_by_a_route_that_goes_is_not_forgotten_with_the_daemon(kept):
+    async def story(side):
+        await side.serve(side.wish(BLUE))
+        side.router.drop(FRAUD)
+        await side.half_gone()
+        await side.open()
+        facts, blue = side.facts(), side.addresses[BLUE]
+        named = [w for w in (facts.confirmed, facts.pending) if w is not None]
+        assert named or blue in facts.unrouted.keys() | facts.drained
+        await side.until(lambda: side.facts().confirmed is None and blue in side.facts().drained)
 
     kept(story)
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import math
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import pytest
 from envoy_world import BLUE, GREEN, caller, eventually, free_port, route_spec, running
 
 from celadon.domain.draw import Draw
+from celadon.domain.facts import Known
 from celadon.domain.plan import FULL
 from celadon.traffic.envoy import launcher
 
@@ -149,6 +151,25 @@ def test_a_route_is_confirmed_only_when_both_show_it_and_one_that_is_dead_is_not
             await eventually(lambda: any("2 of 2 was restarted" in n for n in world.facts(again).notes))
             assert world.facts(again).confirmed == again
             assert who(world, 0) == first
+
+    asyncio.run(story())
+
+
+def test_who_may_get_requests_by_one_that_does_not_answer_is_known_from_the_first_word_on():
+    async def story():
+        async with running(2) as world:
+            blue = await world.upstream("blue")
+            wish = await world.serve(world.wish("fraud", {BLUE: [blue]}, {BLUE: FULL}))
+            with stopped(who(world, 1).pid):
+                world.router.drop(wish.service)
+                await eventually(lambda: world.router._plane.tracks[wish.service].kept.published is None)
+                await eventually(lambda: not world.router._plane._unkept)
+                await world.restart_daemon()
+                seen = world.router.observe(wish.service)
+                assert isinstance(seen, Known)
+                assert seen.value.confirmed is None
+                assert seen.value.unrouted == {blue.address: math.inf}
+            await eventually(lambda: blue.address in world.facts(wish).drained)
 
     asyncio.run(story())
 

@@ -1,5 +1,6 @@
 """The router as far as the loop can see: wishes go over a link that may fail, and facts come back or do not."""
 
+import math
 from collections.abc import Callable
 
 from celadon.domain.facts import Known, RouteFacts, Unknown
@@ -128,15 +129,19 @@ class SimRouter:
         if version == self._looked:
             return
         self._looked = version
-        reach = [reached(proxy.in_force) for proxy in self._proxies.living()]
-        now = self._clock.wall()
-        unrouted = {
-            one.address: self._unrouted.get(one.address, now)
-            for one in self._machine.there.values()
-            if not any(one.address in some for some in reach)
-        }
+        unrouted = self._since_unrouted()
         if unrouted != self._unrouted:
             self._unrouted = unrouted
+
+    def _since_unrouted(self) -> dict[Address, float]:
+        """Infinity where what is confirmed sends nothing, and a proxy goes by an earlier wish that does."""
+        now, told = self._clock.wall(), reached(self._confirmed)
+        found = NOBODY.union(*(reached(proxy.in_force) for proxy in self._proxies.living()))
+        return {
+            address: math.inf if address in found else min(self._unrouted.get(address, math.inf), now)
+            for address in (one.address for one in self._machine.there.values())
+            if address not in found & told
+        }
 
     def _drained(self) -> frozenset[Address]:
         """Idle, seen twice: nothing is in flight where a confirmed route sends nothing any more."""

@@ -45,7 +45,8 @@ SERVED = frozenset({Phase.MOVING, Phase.WATCHING, Phase.HOLDING})
 class Visit:
     """One stage as long as it lasts. seen_s: time with fresh samples and the route in force;
     shown_s: with any samples. before: true counts when
-    it was entered; away: it was left since, and may be entered again.
+    it was entered, or when anything was counted for its release at all; counted: that was so by then.
+    away: it was left since, and may be entered again.
     """
 
     key: tuple[str, int]
@@ -53,6 +54,7 @@ class Visit:
     shown_s: float = 0.0
     before: dict[RevisionId, int] = field(default_factory=dict)
     away: bool = False
+    counted: bool = True
 
 
 @dataclass(slots=True)
@@ -86,6 +88,7 @@ class Views:
         if visit is not None and release is not None and _key(release) == visit.key:
             visit.seen_s = max(visit.seen_s, release.dwelt_s)
             visit.shown_s = max(visit.shown_s, release.dwelt_s)
+            visit.counted = found.evidence is not None
 
     def _routed(self, before: Memory, after: Memory, facts: Facts, now: Now) -> None:
         if after.goal is None or after.goal == before.goal:
@@ -202,9 +205,15 @@ class Views:
             # After a freeze a stage goes on, and what was answered is counted anew.
             key = (release.id, release.stage)
             seen_s = visit.seen_s if visit is not None and visit.key == key else 0.0
-            by = self.book.site.callers.by
             shown_s = visit.shown_s if visit is not None and visit.key == key else 0.0
-            self.visit = Visit(key, seen_s, shown_s, before={one: counts[0] for one, counts in by.items()})
+            counted = after.evidence is not None
+            self.visit = Visit(key, seen_s, shown_s, before=self._answered(), counted=counted)
+        elif not visit.counted:
+            # Nobody can measure what was answered before the first counts of a release could be read.
+            visit.before, visit.counted = self._answered(), after.evidence is not None
+
+    def _answered(self) -> dict[RevisionId, int]:
+        return {one: counts[0] for one, counts in self.book.site.callers.by.items()}
 
     def _harmed(self, after: Memory, facts: Facts, now: Now, judged: Verdict | None) -> None:
         """Green fails before everybody's eyes, and blue could serve."""

@@ -92,6 +92,9 @@ class EnvoyRouter:
             seat.proxy.check_paths()
         who = self._seats.first.proxy.identity()
         self._plane.open(same_boot=who is None or who.boot == launcher.boot_id())
+        for track in self._plane.tracks.values():
+            # Not every Envoy may answer at first, and one that does not may go by an earlier wish.
+            self._drained.look(track)
         remember(self._home, self.proxies)
         self._ears = Ears(
             logs=[

@@ -340,11 +340,10 @@ FRAUD = ServiceKey(name="fraud")
 
 def shown(source, at=1e6, **stats_by_cluster):
     """What the admin interface shows: of each cluster of a service so many requests."""
-    names = {
-        f"celadon.requests.cluster.{cluster_name(FRAUD, RevisionId(c))}": n
+    found = {
+        f"celadon.requests.cluster.{cluster_name(FRAUD, RevisionId(c))}": {"value": n}
         for c, n in stats_by_cluster.items()
     }
-    found = {"stats": [{"name": name, "value": value} for name, value in names.items()]}
     return stats.read(found, source, at)
 
 

@@ -85,17 +85,31 @@ def _sum(one: Tally, other: Tally) -> Tally:
     )
 
 
-def read(found: Mapping[str, Any], source: str, taken_at: float) -> Reading:
+Stat = Mapping[str, Any]
+"""One counter or histogram, as the admin interface's JSON has it."""
+
+
+def by_name(found: Mapping[str, Any]) -> dict[str, Stat]:
     """Takes the admin interface's JSON apart."""
+    return dict(_flat(found))
+
+
+def counts(stat: Stat) -> bool:
+    """Whether it has ever counted anything."""
+    return bool(stat.get("value") or any(bucket["cumulative"] for bucket in stat.get("buckets", ())))
+
+
+def read(found: Mapping[str, Stat], source: str, taken_at: float) -> Reading:
+    """By the name of each counter, what they say of whom."""
     tallies: dict[ServiceKey, dict[RevisionId, Tally]] = {}
-    for name, stat in _flat(found):
+    for name, stat in found.items():
         for pattern, add in ((_NAME, _add), (_ABANDONED, _add_unrepeatable), (_COPIES, _add_copies)):
             if (match := pattern.fullmatch(name)) is not None:
                 add(_tally(tallies, match), match, stat)
     return Reading(source=source, taken_at=taken_at, tallies=tallies)
 
 
-def _flat(found: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+def _flat(found: Mapping[str, Any]) -> Iterable[tuple[str, Stat]]:
     for stat in found.get("stats", ()):
         if "name" in stat:
             yield stat["name"], stat
@@ -110,7 +124,7 @@ def _tally(tallies: dict[ServiceKey, dict[RevisionId, Tally]], match: re.Match[s
     return tallies.setdefault(service, {}).setdefault(revision, Tally())
 
 
-def _add(tally: Tally, match: re.Match[str], stat: Mapping[str, Any]) -> None:
+def _add(tally: Tally, match: re.Match[str], stat: Stat) -> None:
     if match["kind"] == "latency":
         for found in stat["buckets"]:
             bound = round(found["upper_bound"])
@@ -121,11 +135,11 @@ def _add(tally: Tally, match: re.Match[str], stat: Mapping[str, Any]) -> None:
         tally.errors += int(stat["value"])
 
 
-def _add_unrepeatable(tally: Tally, _: re.Match[str], stat: Mapping[str, Any]) -> None:
+def _add_unrepeatable(tally: Tally, _: re.Match[str], stat: Stat) -> None:
     tally.unrepeatable += int(stat["value"])
 
 
-def _add_copies(tally: Tally, match: re.Match[str], stat: Mapping[str, Any]) -> None:
+def _add_copies(tally: Tally, match: re.Match[str], stat: Stat) -> None:
     """What could not even be sent is answered by Envoy with 503, which says nothing of the replicas."""
     number = int(stat["value"])
     if match["kind"] == "upstream_rq_pending_overflow":

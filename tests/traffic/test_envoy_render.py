@@ -28,7 +28,7 @@ from celadon.traffic.envoy.files import XdsFolder
 from celadon.traffic.envoy.plane import Plane
 from celadon.traffic.envoy.proof import needs_proof, reason
 from celadon.traffic.envoy.routes import route_table
-from celadon.traffic.envoy.snapshot import Claim, clash, clusters_of, fold
+from celadon.traffic.envoy.snapshot import Claim, clash, cluster_name, clusters_of, fold
 from celadon.traffic.envoy.words import Paths
 
 PATHS = Paths(xds=Path("/home/xds"), access_log=Path("/home/log"), admin_socket=Path("/home/admin"))
@@ -333,6 +333,60 @@ def test_a_counter_that_fell_was_forgotten_and_only_a_young_cursor_knew_all_of_i
     latency = ((0.01, 1), (0.1, 2))
     assert found.counts == (Counts(revision=blue, requests=2, errors=1, latency=latency),)
     assert found.complete is complete
+
+
+FRAUD = ServiceKey(name="fraud")
+
+
+def shown(source, at=1e6, **stats_by_cluster):
+    """What the admin interface shows: of each cluster of a service so many requests."""
+    found = {
+        f"celadon.requests.cluster.{cluster_name(FRAUD, RevisionId(c))}": {"value": n}
+        for c, n in stats_by_cluster.items()
+    }
+    return stats.read(found, source, at)
+
+
+def test_a_control_arm_that_envoy_forgot_costs_its_revision_no_request_and_doubles_none():
+    blue = REVISIONS[0]
+    cursor = stats.samples(
+        [shown("envoy:1", **{blue: 5000, f"{blue}-control": 1000})], FRAUD, [blue], ()
+    ).cursor_to
+    found = stats.samples([shown("envoy:1", **{blue: 5007})], FRAUD, [blue], cursor)
+    assert (found.counts, found.complete) == ((Counts(revision=blue, requests=7, errors=0),), True)
+    again = stats.samples(
+        [shown("envoy:1", **{blue: 5007, f"{blue}-control": 2})], FRAUD, [blue], found.cursor_to
+    )
+    assert again.counts == (Counts(revision=blue, requests=2, errors=0),)
+
+
+def test_a_cursor_from_before_envoy_forgot_anything_has_both_arms_as_one():
+    blue = REVISIONS[0]
+    cursor = (("envoy:1", json.dumps({blue: [6000, 0, []]})),)
+    found = stats.samples([shown("envoy:1", **{blue: 5007, f"{blue}-control": 1001})], FRAUD, [blue], cursor)
+    assert (found.counts, found.complete) == ((Counts(revision=blue, requests=8, errors=0),), True)
+
+
+def test_what_one_of_two_envoys_forgot_makes_no_request_that_the_log_lacks():
+    blue = REVISIONS[0]
+    before = [shown("envoy:1", **{blue: 5000, f"{blue}-control": 1000}), shown("envoy:2", **{blue: 500})]
+    after = [shown("envoy:1", **{blue: 5007}), shown("envoy:2")]
+    assert stats.requests(before, after, FRAUD) == 7
+
+
+def test_a_cursor_from_the_future_is_not_young():
+    """The clock was set back: how long ago the cursor was read is not known."""
+    blue = REVISIONS[0]
+    cursor = stats.samples([shown("envoy:1", at=1e6, **{blue: 9})], FRAUD, [blue], ()).cursor_to
+    assert stats.samples([shown("envoy:1", at=1e6 - 3_600, **{blue: 11})], FRAUD, [blue], cursor).complete
+    assert not stats.samples([shown("envoy:1", at=1e6 - 3_600, **{blue: 2})], FRAUD, [blue], cursor).complete
+
+
+def test_what_is_routed_no_more_may_be_forgotten_while_the_daemon_is_away():
+    gone, blue = REVISIONS[:2]
+    cursor = stats.samples([shown("envoy:1", **{gone: 900, blue: 5})], FRAUD, [blue], ()).cursor_to
+    found = stats.samples([shown("envoy:1", at=1e6 + 3_600, **{blue: 8})], FRAUD, [blue], cursor)
+    assert (found.counts, found.complete) == ((Counts(revision=blue, requests=3, errors=0),), True)
 
 
 def test_drained_takes_two_looks_apart_and_an_unmoved_counter():

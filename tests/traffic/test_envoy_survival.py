@@ -11,7 +11,7 @@ from envoy_world import BLUE, GREEN, caller, eventually, route_spec, running
 
 from celadon.domain.facts import Known
 from celadon.domain.plan import FULL
-from celadon.traffic.envoy import launcher, render
+from celadon.traffic.envoy import counters, launcher, render
 
 pytestmark = pytest.mark.e2e
 
@@ -58,6 +58,7 @@ def test_a_restarted_daemon_finds_envoy_and_rewrites_nothing_and_samples_stay_ex
 def test_counters_that_envoy_forgot_cost_no_request_and_leave_nothing_behind(monkeypatch):
     """Each revision has counters of its own, so that an Envoy that lives for months would hold ever more of them."""
     monkeypatch.setattr(render, "FORGETS_S", 1)
+    monkeypatch.setattr(counters, "WHOLE_S", 0.7)
 
     async def story():
         async with running() as world:
@@ -77,9 +78,43 @@ def test_counters_that_envoy_forgot_cost_no_request_and_leave_nothing_behind(mon
                 known = world.router.samples(wish.service, first).value.cursor_to
                 await eventually(lambda: BLUE not in world.router._reading.tallies.get(wish.service, {}))
                 assert counted(known) == (0, 0)
+                forgotten = world.router.samples(wish.service, known).value.cursor_to
                 for path in ("/who", "/status/500"):
                     await client.get(path)
-                await eventually(lambda: counted(known) == (2, 1))
+                await eventually(lambda: counted(forgotten) == (2, 1))
+
+    asyncio.run(story())
+
+
+def test_counters_that_envoy_hides_before_it_forgets_them_are_counted_once(monkeypatch):
+    """Every time it looks what to forget, it takes all of them for unused until they change."""
+    monkeypatch.setattr(render, "FORGETS_S", 1)
+    monkeypatch.setattr(counters, "WHOLE_S", 0.7)
+
+    async def story():
+        async with running() as world:
+            blue = await world.upstream("blue")
+            wish = await world.serve(world.wish("fraud", {BLUE: [blue]}, {BLUE: FULL}))
+            cursor, counted = world.router.samples(wish.service, ()).value.cursor_to, []
+
+            def count():
+                nonlocal cursor
+                found = world.router.samples(wish.service, cursor).value
+                assert found.complete
+                cursor = found.cursor_to
+                counted.extend((c.requests, c.errors) for c in found.counts)
+                return [sum(one) for one in zip(*counted, strict=True)]
+
+            async with caller(wish) as client:
+                for _ in range(20):
+                    await client.get("/who")
+                await client.get("/status/500")
+                for _ in range(10):
+                    await asyncio.sleep(0.7)
+                    await client.get("/who")
+                    count()
+                await client.get("/status/500")
+                await eventually(lambda: count() == [32, 2])
 
     asyncio.run(story())
 

@@ -85,11 +85,15 @@ class Admin:
             for status in found.get("cluster_statuses", ())
         }
 
-    async def samples(self) -> Mapping[str, Any]:
-        """Our own counters and histograms, how often a body was too large to be repeated, and what became of copies."""
+    async def samples(self, *, whole: bool = False) -> Mapping[str, Any]:
+        """Our own counters and histograms, how often a body was too large to be repeated, and what became of copies.
+
+        whole: also those that are not in use, which takes Envoy far longer.
+        """
         copies = "-mirror%5C.(internal%5C.upstream_rq_(completed%7C5xx)%7Cupstream_rq_pending_overflow)%24"
         names = f"%5Eceladon%5C.%7Cretry_or_shadow_abandoned%24%7C{copies}"
-        return await self._json(f"/stats?format=json&usedonly&histogram_buckets=cumulative&filter={names}")
+        which = "" if whole else "&usedonly"
+        return await self._json(f"/stats?format=json{which}&histogram_buckets=cumulative&filter={names}")
 
     async def reopen_logs(self) -> None:
         await self._ask("POST", "/reopen_logs")

@@ -35,7 +35,7 @@ async def last_reading(seat: Seat, clock: Callable[[], float]) -> stats.Reading 
             if open_ones.requests:
                 quiet_since = time.monotonic()
             if not open_ones.connections or time.monotonic() - quiet_since > IDLE_S:
-                return stats.read(await seat.admin.samples(), who.source, clock())
+                return stats.read(stats.by_name(await seat.admin.samples(whole=True)), who.source, clock())
         except TransientFault:
             quiet_since = time.monotonic()
         await asyncio.sleep(LOOK_S)

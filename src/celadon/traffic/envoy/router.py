@@ -392,9 +392,9 @@ class EnvoyRouter:
         if look.sources != self._sources:
             # Sums of other runs prove nothing beside sums of these.
             self._drained.watch.forget_all(ended=look.sources.isdisjoint(self._sources))
-        self._sources, self._readings = look.sources, look.readings
-        last, self._reading, self._copied = self._reading, stats.together(look.readings), copied
-        self._ears.counted(self._reading.source, partial(stats.requests, last, self._reading))
+        last, self._sources, self._readings = self._readings, look.sources, look.readings
+        self._reading, self._copied = stats.together(look.readings), copied
+        self._ears.counted(self._reading.source, partial(stats.requests, last, look.readings))
         if look.whole:
             self._take(look.view, whole=True)
         self._seen_at, self._blind, self._looked_at = now, "", time.monotonic()

@@ -8,6 +8,7 @@ from pathlib import Path
 from celadon.domain.problem import TransientFault
 from celadon.traffic.envoy import stats
 from celadon.traffic.envoy.admin import Admin, Host, View
+from celadon.traffic.envoy.counters import Counters
 from celadon.traffic.envoy.files import write_durably
 from celadon.traffic.envoy.proxy import Identity, Proxy
 from celadon.traffic.envoy.watchers import lacking
@@ -56,6 +57,10 @@ class Seat:
     leaving: bool = False
     lacks: str = ""
     refused: dict[str, int] = field(default_factory=dict)
+    counters: Counters = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.counters = Counters(self.admin)
 
     def name(self, seats: int) -> str:
         """How people are told of it."""
@@ -143,7 +148,7 @@ class Seats:
         living = self.living()
         for seat, who in living:
             try:
-                found = await seat.admin.samples()
+                found = await seat.counters.look(who.source)
                 views.append(await seat.admin.view())
             except TransientFault:
                 if seat.alive() != who or (who.source != seat.met and len(living) > 1):

@@ -46,7 +46,10 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One look at all services. source: which run of Envoy counted."""
+    """One look at all services. source: which run of Envoy counted.
+
+    tallies: by service and revision; a control arm has counters of its own, and stands under its revision with a suffix.
+    """
 
     source: str
     taken_at: float
@@ -82,17 +85,31 @@ def _sum(one: Tally, other: Tally) -> Tally:
     )
 
 
-def read(found: Mapping[str, Any], source: str, taken_at: float) -> Reading:
+Stat = Mapping[str, Any]
+"""One counter or histogram, as the admin interface's JSON has it."""
+
+
+def by_name(found: Mapping[str, Any]) -> dict[str, Stat]:
     """Takes the admin interface's JSON apart."""
+    return dict(_flat(found))
+
+
+def counts(stat: Stat) -> bool:
+    """Whether it has ever counted anything."""
+    return bool(stat.get("value") or any(bucket["cumulative"] for bucket in stat.get("buckets", ())))
+
+
+def read(found: Mapping[str, Stat], source: str, taken_at: float) -> Reading:
+    """By the name of each counter, what they say of whom."""
     tallies: dict[ServiceKey, dict[RevisionId, Tally]] = {}
-    for name, stat in _flat(found):
+    for name, stat in found.items():
         for pattern, add in ((_NAME, _add), (_ABANDONED, _add_unrepeatable), (_COPIES, _add_copies)):
             if (match := pattern.fullmatch(name)) is not None:
                 add(_tally(tallies, match), match, stat)
     return Reading(source=source, taken_at=taken_at, tallies=tallies)
 
 
-def _flat(found: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+def _flat(found: Mapping[str, Any]) -> Iterable[tuple[str, Stat]]:
     for stat in found.get("stats", ()):
         if "name" in stat:
             yield stat["name"], stat
@@ -103,11 +120,11 @@ def _flat(found: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
 
 def _tally(tallies: dict[ServiceKey, dict[RevisionId, Tally]], match: re.Match[str]) -> Tally:
     service = ServiceKey(namespace=match["namespace"], name=match["service"])
-    revision = RevisionId(match["revision"].removesuffix(_CONTROL).removesuffix(f"-{Use.MIRROR}"))
+    revision = RevisionId(match["revision"].removesuffix(f"-{Use.MIRROR}"))
     return tallies.setdefault(service, {}).setdefault(revision, Tally())
 
 
-def _add(tally: Tally, match: re.Match[str], stat: Mapping[str, Any]) -> None:
+def _add(tally: Tally, match: re.Match[str], stat: Stat) -> None:
     if match["kind"] == "latency":
         for found in stat["buckets"]:
             bound = round(found["upper_bound"])
@@ -118,11 +135,11 @@ def _add(tally: Tally, match: re.Match[str], stat: Mapping[str, Any]) -> None:
         tally.errors += int(stat["value"])
 
 
-def _add_unrepeatable(tally: Tally, _: re.Match[str], stat: Mapping[str, Any]) -> None:
+def _add_unrepeatable(tally: Tally, _: re.Match[str], stat: Stat) -> None:
     tally.unrepeatable += int(stat["value"])
 
 
-def _add_copies(tally: Tally, match: re.Match[str], stat: Mapping[str, Any]) -> None:
+def _add_copies(tally: Tally, match: re.Match[str], stat: Stat) -> None:
     """What could not even be sent is answered by Envoy with 503, which says nothing of the replicas."""
     number = int(stat["value"])
     if match["kind"] == "upstream_rq_pending_overflow":
@@ -145,38 +162,59 @@ def samples(
 
     Each run of Envoy has its own place in the cursor. What a run counted that the cursor does not know is all new; what
     one that is gone counted after the cursor is lost. Of one that `ended` in order all is known, and the cursor lets go of it.
-    A counter that fell was forgotten and began anew: a cursor that is young enough knew all of what it had counted.
+    A counter that fell was forgotten and began anew: a cursor that is young enough knew all of what it had counted. One
+    from before Envoy forgot anything has no minute, and both arms of a revision as one.
     """
+    routed, then = frozenset(routed), dict(since).get(_MINUTE)
     minute = int(min(reading.taken_at for reading in readings) // 60)
     now: Cursor = (
         *((r.source, _position(r.tallies.get(service, {}))) for r in readings),
         (_MINUTE, str(minute)),
     )
-    revisions = {*routed, *(name for r in (*readings, *ended) for name in r.tallies.get(service, {}))}
+    revisions = {
+        *routed,
+        *(_revision(arm) for r in (*readings, *ended) for arm in r.tallies.get(service, {})),
+    }
     if not since:
         counts = tuple(Counts(revision=r) for r in sorted(revisions))
         return Samples(cursor_from=now, cursor_to=now, counts=counts)
     known = {source: place for source, place in since if source.startswith(SOURCE)}
-    young = minute - int(dict(since).get(_MINUTE, 0)) < FORGETS_S // 60 - 1
+    young = then is not None and 0 <= minute - int(then) < FORGETS_S // 60 - 1
     last = [r for r in ended if r.source in known and r.source not in dict(now)]
     here = {reading.source for reading in (*readings, *last)}
     complete = bool(known) and known.keys() <= here
     sums: dict[RevisionId, Tally] = {}
     for reading in (*readings, *last):
         before, after = _tallies(known.get(reading.source)), reading.tallies.get(service, {})
-        complete &= young or not any(_fell(tally, after.get(r, Tally())) for r, tally in before.items())
-        for revision, tally in after.items():
-            grown = _difference(before.get(revision, Tally()), tally)
-            sums[revision] = _sum(sums.get(revision, Tally()), grown)
+        after = after if then is not None else _by_revision(after)
+        fell = {_revision(arm) for arm, tally in before.items() if _fell(tally, after.get(arm, Tally()))}
+        complete &= young or not fell & routed
+        grown = {arm: _difference(before.get(arm, Tally()), tally) for arm, tally in after.items()}
+        for revision, tally in _by_revision(grown).items():
+            sums[revision] = _sum(sums.get(revision, Tally()), tally)
     counts = tuple(_counts(r, sums.get(r, Tally())) for r in sorted(revisions))
     return Samples(cursor_from=since, cursor_to=now, counts=counts, complete=complete)
 
 
-def requests(before: Reading | None, after: Reading, service: ServiceKey) -> int:
-    """How many more requests of a service one reading shows than the one before it."""
-    known = before.tallies.get(service, {}) if before is not None and before.source == after.source else {}
-    tallies = after.tallies.get(service, {})
-    return sum(_more(known.get(r, Tally()).requests, tally.requests) for r, tally in tallies.items())
+def requests(before: Sequence[Reading], after: Sequence[Reading], service: ServiceKey) -> int:
+    """How many more requests of a service one look shows than the one before it. Each counter may fall on its own."""
+    known = {reading.source: reading.tallies.get(service, {}) for reading in before}
+    return sum(
+        _more(known.get(reading.source, {}).get(arm, Tally()).requests, tally.requests)
+        for reading in after
+        for arm, tally in reading.tallies.get(service, {}).items()
+    )
+
+
+def _revision(arm: RevisionId) -> RevisionId:
+    return RevisionId(arm.removesuffix(_CONTROL))
+
+
+def _by_revision(arms: Mapping[RevisionId, Tally]) -> dict[RevisionId, Tally]:
+    sums: dict[RevisionId, Tally] = {}
+    for arm, tally in arms.items():
+        sums[_revision(arm)] = _sum(sums.get(_revision(arm), Tally()), tally)
+    return sums
 
 
 def _fell(before: Tally, after: Tally) -> bool:

@@ -87,16 +87,22 @@ def test_a_control_replica_that_is_not_wanted_any_more_drains_before_it_stops(dr
 
 
 @pytest.mark.parametrize(
-    ("goal_at", "stopped"), [(9.0, True), (9.5, False), (3_600.0, True)], ids=["after", "before", "set back"]
+    ("goal_at", "seen_at", "stopped"),
+    [
+        pytest.param(9.0, 9.0, True, id="after"),
+        pytest.param(9.5, 9.0, False, id="before"),
+        pytest.param(3_600.0, 9.0, True, id="goal before the clock was set back"),
+        pytest.param(9.0, 3_600.0, False, id="routes before the clock was set back"),
+        pytest.param(3_600.0, 3_599.0, False, id="both, and before"),
+    ],
 )
-def test_routes_that_were_seen_before_the_goal_was_recorded_stop_nothing(goal_at, stopped):
-    """What was asked for under the goal before may have come into force since. A clock may have been set back."""
+def test_routes_that_were_seen_before_the_goal_was_recorded_stop_nothing(goal_at, seen_at, stopped):
+    """What was asked for under the goal before may have come into force since."""
     control = replica(CONTROL_FROM)
     goal = replace(GOAL, replicas=(MAIN,))
     shown = wish(SERVICE, memory(goal), goal, facts(replica(0), replica(1)))
-    there = replace(
-        facts(replica(0), replica(1), control), routes=Known(value=RouteFacts(confirmed=shown), taken_at=9.0)
-    )
+    routes = Known(value=RouteFacts(confirmed=shown), taken_at=seen_at)
+    there = replace(facts(replica(0), replica(1), control), routes=routes)
     begun = reconcile(SERVICE, replace(memory(goal), goal_at=goal_at), there)
     assert [a.replica for a in begun if isinstance(a, StopReplica)] == ([control.id] if stopped else [])
 

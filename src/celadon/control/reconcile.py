@@ -266,10 +266,11 @@ def _unreached(replica: ReplicaFact, memory: Memory, goal: Goal, facts: Facts, s
 def _since_the_goal(memory: Memory, facts: Facts) -> bool:
     """Whether the routes were seen after all that earlier goals asked for: older news do not know where that led.
 
-    A goal that lies in the future was recorded before the clock was set back.
+    What lies in the future came before what does not: the clock was set back.
     """
     assert isinstance(facts.routes, Known)
-    return memory.goal_at <= facts.routes.taken_at or memory.goal_at > facts.at
+    goal_at, seen_at = memory.goal_at, facts.routes.taken_at
+    return (goal_at <= facts.at, goal_at) <= (seen_at <= facts.at, seen_at)
 
 
 def _proof(goal: Goal, facts: Facts, served: RouteFacts) -> Iterator[Action]:

@@ -213,10 +213,12 @@ class CeladonHome:
         return found
 
     def envoy_pid(self) -> int:
-        """The proxy itself, which is told from its launcher by the program it runs."""
+        """The proxy itself, which is told from its launcher by the program it runs, and not one that proves a wish."""
         for pid in self.processes():
+            process = Path(f"/proc/{pid}")
             with contextlib.suppress(OSError):
-                if Path(f"/proc/{pid}/exe").readlink().name == "envoy":
+                proves = b"validate" in (process / "cmdline").read_bytes().split(b"\0")
+                if (process / "exe").readlink().name == "envoy" and not proves:
                     return pid
         raise PartyError(f"no Envoy runs in {self.path}")
 

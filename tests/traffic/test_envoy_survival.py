@@ -110,8 +110,9 @@ def test_counters_that_envoy_hides_before_it_forgets_them_are_counted_once(monke
                     await client.get("/who")
                 await client.get("/status/500")
                 for _ in range(10):
-                    await asyncio.sleep(0.7)
+                    await eventually(lambda: not world.router._seats.first.counters._used)
                     await client.get("/who")
+                    await eventually(lambda: world.router._seats.first.counters._used)
                     count()
                 await client.get("/status/500")
                 await eventually(lambda: count() == [32, 2])

@@ -1,6 +1,7 @@
 """Copies of values are those that the standard library makes."""
 
 import dataclasses
+from typing import ClassVar
 
 import pytest
 
@@ -37,3 +38,22 @@ def test_a_field_that_is_not_there_is_refused():
 def test_what_a_value_checks_of_itself_is_checked_of_its_copies():
     with pytest.raises(AssertionError):
         replace(ROUTE, split=())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Born:
+    """Made by its own `__new__`, as the classes of a compiled module are: the interpreter's refuses them."""
+
+    made: ClassVar[list[type]] = []
+    low: float
+    high: float
+
+    def __new__(cls, *_values, **_fields):
+        cls.made.append(cls)
+        return object.__new__(cls)
+
+
+def test_a_class_that_makes_its_own_values_makes_the_copies_too():
+    first = Born(low=1.0, high=2.0)
+    assert replace(first, high=3.0) == Born(low=1.0, high=3.0)
+    assert Born.made == [Born] * 3

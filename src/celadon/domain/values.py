@@ -30,10 +30,11 @@ def _copier(of: type) -> Copier:
     names = [field.name for field in dataclasses.fields(of)]
     plain = all(field.init for field in dataclasses.fields(of)) and not hasattr(of, "__post_init__")
     slotted = len(names) > 1 and all(hasattr(getattr(of, name, None), "__set__") for name in names)
-    if not (plain and slotted):
+    interpreted = of.__new__ is object.__new__  # a compiled class makes its own values
+    if not (plain and slotted and interpreted):
         return lambda value, changes: dataclasses.replace(value, **changes)
     setters = {name: getattr(of, name).__set__ for name in names}
-    every, those, new = attrgetter(*names), tuple(setters.values()), object.__new__
+    every, those, new = attrgetter(*names), tuple(setters.values()), of.__new__
 
     def copied(value: Any, changes: Mapping[str, Any]) -> Any:
         made: Any = new(of)

@@ -13,6 +13,7 @@ from celadon.control.loop import DWELL_MAX_S, LEAD_AGAIN_S, PERIOD_S
 from celadon.domain.command import Pause
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import LastingFault, TransientFault
+from celadon.domain.reason import Code
 from celadon.domain.release import Phase
 from celadon.store.journal import SqliteJournal
 
@@ -48,6 +49,20 @@ def test_a_service_at_rest_is_due_once_a_period_and_when_it_is_woken(worlds: Wor
     worlds.turn(PERIOD_S / 4)
     assert {key for key in worlds.of if worlds.view(key).at > seen[key]} == {FRAUD, RANKER, SEARCH}
     assert worlds.view(RANKER).at < worlds.wall, "its period began anew when it was woken"
+
+
+def test_a_checkpoint_wakes_nobody_and_any_other_record_does(worlds: Worlds) -> None:
+    worlds.deploy(FRAUD, BLUE)
+    worlds.until_live(BLUE, of=[FRAUD])
+    worlds.deploy(FRAUD, GREEN)
+    woken: dict[bool, set[bool]] = {True: set(), False: set()}
+    while worlds.view(FRAUD).memory.live == BLUE.id:
+        seq = worlds.journal.read(FRAUD).seq
+        worlds.turn()
+        for record in worlds.journal.records(FRAUD, after=seq):
+            at_once = worlds.loop.next_due(worlds.monotonic) == worlds.monotonic
+            woken[record.body["reason"]["code"] == Code.CHECKPOINT].add(at_once)
+    assert woken == {True: {False}, False: {True}}
 
 
 def test_releases_of_several_services_move_side_by_side_and_survive_a_new_daemon(worlds: Worlds) -> None:

@@ -196,10 +196,10 @@ class Loop:
         return None
 
     def _begin(self, place: Place, decided: Decided, wall: float) -> None:
-        before = self.views[place.service].memory
+        was_removed = self.views[place.service].memory.removed
         try:
             begin(place.service, self.effects, decided)
-            if decided.view.memory.removed and not before.removed:
+            if decided.view.memory.removed and not was_removed:
                 self.effects.platform.remove(place.service)
         except Fault as fault:
             self._stand_still(place, str(fault), wall)
@@ -209,7 +209,7 @@ class Loop:
             return
         place.draft = decided.draft
         self._show(place.service, decided.view)
-        if decided.view.memory.seq != before.seq:
+        if decided.moved:
             self._woken[place] = None
 
     def _take_up(self, service: ServiceKey, memory: Memory, wall: float) -> None:

@@ -53,12 +53,14 @@ class Draft:
 class Decided:
     """What one pass came to. recorded: whether the journal has it anew. rests: whether it was looked at, no more.
 
+    moved: whether more was recorded than what had been seen so far: the next tick may go on from there at once.
     actions: what the facts still lack of the goal, to be begun once the record is durable.
     """
 
     draft: Draft
     view: View
     recorded: bool
+    moved: bool = False
     rests: bool = False
     actions: tuple[Action, ...] = ()
 
@@ -99,7 +101,8 @@ def decision(
         after = replace(after, commands=left)
     steps, why = told(rehearsed, choice)
     at = draft.checkpoint_at if draft else now.wall
-    if settled(after) != settled(journalled) or now.jumped_s:
+    moved = settled(after) != settled(journalled) or now.jumped_s != 0
+    if moved:
         after, at = journal.record(journalled, after, why, now.wall, steps), now.wall
     elif after != journalled and now.wall >= at + pause_s(after, now):
         after, at = journal.record(journalled, after, checkpoint(after), now.wall), now.wall
@@ -109,7 +112,8 @@ def decision(
     if resting is not None:
         journal.tidy(service, now.wall)
     draft = Draft(memory=after, checkpoint_at=at, rest=resting, done=finished)
-    return Decided(draft=draft, view=view, recorded=after.seq != journalled.seq, actions=actions)
+    recorded = after.seq != journalled.seq
+    return Decided(draft=draft, view=view, recorded=recorded, moved=moved, actions=actions)
 
 
 def _reconciled(

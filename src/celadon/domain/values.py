@@ -25,7 +25,7 @@ Copier = Callable[[Any, Mapping[str, Any]], Any]
 _COPIERS: dict[type, Copier] = {}
 
 
-def _copier(of: type) -> Copier:
+def _copier(of: Any) -> Copier:
     """Copies slot by slot, where no field needs more than that."""
     names = [field.name for field in dataclasses.fields(of)]
     plain = all(field.init for field in dataclasses.fields(of)) and not hasattr(of, "__post_init__")

@@ -52,6 +52,8 @@ def _scalar(value: Any, of: type) -> str:
         return "true" if value else "false"
     if of is int and -EXACT < value < EXACT:
         return str(value)
-    if of is float and LEAST < value < EXACT:
+    if of is float and value == 0:
+        return "0"
+    if of is float and LEAST < abs(value) < EXACT:
         return repr(value).removesuffix(".0")
     return rfc8785.dumps(value).decode()

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import socket
@@ -16,14 +15,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from celadon.control.wire import daemon
 from celadon.domain.names import SOCKET
 from celadon.doors.api.home import make_home
+from celadon.doors.api.memory import keep_memory_level
 from celadon.doors.api.routes import application, load_the_rest
 from celadon.doors.api.session import Session
 
 STOP_S = 5
 """How long answers under way may take once the daemon stops; streams end at once by themselves."""
-
-GIVEN_BACK = {-1: 128 * 1024, -3: 64 * 1024, -8: 1}
-"""Settings of glibc's allocator: its M_TRIM_THRESHOLD, M_MMAP_THRESHOLD and M_ARENA_MAX (malloc.h)."""
 
 PEER = struct.Struct("3i")
 """`struct ucred`: pid, uid, gid."""
@@ -34,16 +31,8 @@ def serve(home: Path, proxies: int | None = None) -> None:
 
     proxies: how many Envoys share the ports, None for as many as before.
     """
-    _give_memory_back()
+    keep_memory_level()
     asyncio.run(_serve(home, proxies))
-
-
-def _give_memory_back() -> None:
-    """What is free again goes back to the kernel. Left alone, glibc keeps ever more of it, for each thread apart."""
-    with contextlib.suppress(AttributeError):  # Another C library has no such settings.
-        mallopt = ctypes.CDLL(None).mallopt
-        for setting, value in GIVEN_BACK.items():
-            mallopt(setting, value)
 
 
 async def _serve(home: Path, proxies: int | None) -> None:

@@ -98,22 +98,21 @@ def by_turns(
 ) -> tuple[dict[str, list[T]], dict[str, list[T]]]:
     """The same for parties between which no ratio is taken: where a party's turn was loud, it alone has it again.
 
-    Returns what counts, and what was run again. The third loud turn of one party voids everything.
+    Returns what counts, and what was run again. A turn that is loud three times in a row voids everything.
     """
     counts: dict[str, list[T]] = {name: [] for name in parties}
     again: dict[str, list[T]] = {name: [] for name in parties}
     for number in range(rounds):
         for name in _in_turn(parties, number):
-            while len(counts[name]) == number:
+            for loud in range(1, VOID_ROUNDS_ALLOWED + 1):
                 outcome, noise = _measured(parties, [name], number, lag_ms_p99, read)
                 reason = "" if forgiving else noise.too_loud()
                 (again if reason else counts)[name].append(outcome[name])
-                if reason:
-                    print(f"round {number + 1}: {name} does not count: {reason}", file=sys.stderr, flush=True)
-                if len(again[name]) == VOID_ROUNDS_ALLOWED:
-                    raise VoidError(
-                        f"{name} did not count {VOID_ROUNDS_ALLOWED} times, the last because {reason}"
-                    )
+                if not reason:
+                    break
+                print(f"round {number + 1}: {name} does not count: {reason}", file=sys.stderr, flush=True)
+                if loud == VOID_ROUNDS_ALLOWED:
+                    raise VoidError(f"{name} did not count {loud} times in a row, the last because {reason}")
     return counts, again
 
 

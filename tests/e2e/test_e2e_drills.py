@@ -152,6 +152,11 @@ def test_a_drill_that_would_take_the_last_one_is_refused_unless_a_person_insists
     made.done("remove", "alone", "--yes")
 
 
+def test_what_is_wrong_with_a_drill_is_said_of_the_options_that_were_given(made):
+    _, said = drill(made, "hang-replica", "--rate", "1", "--seconds", "2h", code=1)
+    assert set(re.findall(r"(\S+): .* is not a number between", said)) == {"--rate", "--seconds"}, said
+
+
 def test_a_release_that_is_asked_for_ends_a_drill_and_begins_once_it_is_undone(made):
     """One that would last for as long as it may: a hang is over as soon as callers are served as before."""
     running = made.start("drill", "run", "freeze-metrics", "score", "--before", "1s", "--seconds", "60s")

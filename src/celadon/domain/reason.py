@@ -25,6 +25,7 @@ class Code(StrEnum):
     # proving
     PROOF_RUNNING = "proof_running"
     PROOF_PASSED = "proof_passed"
+    NO_GOLDEN = "no_golden"
     PROOF_FAILED = "proof_failed"
     PROOF_FAULT = "proof_fault"
     PROOF_TIMEOUT = "proof_timeout"
@@ -171,6 +172,7 @@ TEXTS: dict[Code, str] = {
     Code.NEVER_READY: "{ready} of {wanted} replicas of green were ready after {seconds:.0f} s: {why}\n{stderr}",
     Code.PROOF_RUNNING: "golden requests are being sent to green",
     Code.PROOF_PASSED: "green answered {asked} of {asked} golden requests as expected",
+    Code.NO_GOLDEN: "green is ready, and without golden requests nothing more is asked of it",
     Code.PROOF_FAILED: "green answered {failed} of {asked} golden requests wrongly: {first}",
     Code.PROOF_FAULT: "golden requests could not be sent: {why}",
     Code.PROOF_TIMEOUT: "golden requests were not answered within {seconds:.0f} s",

@@ -68,7 +68,8 @@ def proving(memory: Memory, release: Release, seen: Seen) -> Step:
     if proof is not None and (proof.revision, proof.golden or "") == (release.green, golden):
         if proof.state is ProofState.PASSED:
             known = replace(memory, proved={**memory.proved, release.green: golden})
-            return Step(memory=known, because=because(Code.PROOF_PASSED, asked=proof.asked))
+            passed = because(Code.PROOF_PASSED, asked=proof.asked) if golden else because(Code.NO_GOLDEN)
+            return Step(memory=known, because=passed)
         if proof.state is ProofState.FAILED and proof.mismatches:
             first = proof.mismatches[0]
             why = because(

@@ -3,8 +3,12 @@
 import sqlite3
 from contextlib import closing
 
+from celadon.domain.problem import TransientFault
+
 PAGES_MAX = 2**32 - 2
 """SQLite's own limit, which is none."""
+
+RETRY_S = 1.0
 
 TABLE = "no_space"
 
@@ -34,7 +38,7 @@ class FullDisk:
     def meet(self) -> None:
         """In a transaction: need more pages than are left. On a real disk the next record would soon do so by itself.
 
-        Raises sqlite3.OperationalError, SQLITE_FULL, while the disk is full; the transaction is rolled back.
+        Raises TransientFault, for SQLite's SQLITE_FULL, while the disk is full; the transaction is rolled back.
         """
         if not self._filled:
             return
@@ -45,9 +49,11 @@ class FullDisk:
                 f"INSERT INTO {TABLE} VALUES (zeroblob(?))",  # noqa: S608 -- a name of ours
                 (free * self._pragma("page_size"),),
             )
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
             self._refused += 1
-            raise
+            what = "a drill leaves no space for the journal, so nothing can be decided; what serves goes on serving"
+            hint = "it ends by itself; `celadon drill end SERVICE` ends it now"
+            raise TransientFault(what, hint, retry_s=RETRY_S) from error
 
     def _pragma(self, name: str) -> int:
         with closing(self._database.execute(f"PRAGMA {name}")) as rows:

@@ -1,11 +1,14 @@
 """`celadon drill`: rehearse a failure on a running service, and see what it costs callers."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import click
 
-from celadon.domain.problem import LastingFault
+from celadon.domain.problem import LastingFault, ProblemsError
 from celadon.doors.cli import lines
 from celadon.doors.cli.client import Client
 from celadon.doors.cli.exits import ExitCode
@@ -20,6 +23,9 @@ Json = dict[str, Any]
 
 CODES = {"pass": ExitCode.REACHED, "fail": ExitCode.ROLLED_BACK, "inconclusive": ExitCode.PERSON}
 STYLES = {"pass": lines.GOOD, "fail": lines.BAD, "inconclusive": lines.WAIT}
+
+OPTIONS = {"before_s": "--before", "lasts_s": "--seconds", "rto_s": "--rto", "rate": "--rate", "kind": "KIND"}
+"""How people give what the API calls so."""
 
 output_option = click.option(
     "--output", type=OUTPUTS, default="text", show_default=True, help="What to write on standard output."
@@ -61,7 +67,8 @@ def run(
     body: Json = {"kind": kind, "insist": insist, "rate": rate}
     body |= {name: seconds(text, option) for name, (text, option) in given.items() if text is not None}
     namespace, bare = split(service)
-    asked = client.post(f"/v1/services/{bare}/drills?namespace={namespace}", body)
+    with _as_options():
+        asked = client.post(f"/v1/services/{bare}/drills?namespace={namespace}", body)
     if detach:
         return _said(output, {**asked, "service": service}, f"drill {asked['drill']} of {service} begins")
     try:
@@ -75,6 +82,16 @@ def run(
         return ExitCode.REFUSED
     code = CODES[ended["verdict"]]
     return _said(output, {"service": service, **ended, "exit_code": code}, "\n".join(_told(ended)), code)
+
+
+@contextmanager
+def _as_options() -> Iterator[None]:
+    """What is wrong is said of the options that people gave."""
+    try:
+        yield
+    except ProblemsError as error:
+        problems = [replace(one, path=OPTIONS.get(one.path, one.path)) for one in error.problems]
+        raise ProblemsError(problems, refused=error.refused) from error
 
 
 def _follow(client: Client, service: str, asked: Json, *, to_error: bool) -> Json | None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from celadon.domain.names import Digest
 from celadon.domain.problem import Problem, ProblemsError
 from celadon.domain.release import Outcome
 from celadon.domain.spec import ServiceSpec
@@ -23,6 +22,7 @@ from celadon.doors.cli.plan import refuse_impossible
 from celadon.doors.cli.screen import OUTPUTS, is_plain, save_svg, say, say_json, show_lines, show_table
 from celadon.doors.cli.top import COMMANDS
 from celadon.parse.identity import settings_of
+from celadon.sim.orders import GOLDEN
 from celadon.sim.rehearsal import ERROR_SHARE, FAULTS, FEW, LABELLED, WRONG_SHARE, Green, Rehearsal, Wish
 from celadon.sim.rehearsal import rehearse as play
 
@@ -55,7 +55,7 @@ class Asked:
 
     def wish(self, spec: ServiceSpec, green: Green) -> Wish:
         """What is to be rehearsed of a service, but for the seed."""
-        golden = Digest("sha256:" + "0" * 64) if spec.golden is not None else None
+        golden = GOLDEN if spec.golden is not None else None
         exposure = spec.release.exposure
         return Wish(
             service=spec.service,

@@ -175,6 +175,13 @@ def test_a_secret_is_nowhere_to_be_read(up):
     assert secret not in said
 
 
+def test_whoever_asks_why_of_a_drill_is_shown_where_drills_are_told(up):
+    told = up.run("why", "drill-2")
+    assert told.returncode == 1
+    assert "is the name of a drill" in told.stderr
+    assert "celadon drill history SERVICE" in told.stderr
+
+
 def test_the_kernel_says_who_is_on_the_other_side():
     ours, theirs = socket.socketpair(socket.AF_UNIX)
     with ours, theirs:

@@ -122,7 +122,14 @@ def told(raw: Mapping[str, Any]) -> Json:
 def why(session: Session, release: str) -> Json:
     """A release and all that was decided on it. release is null in the answer when it never had to begin."""
     key = _service_of(release)
-    view = session.view(key)
+    try:
+        view = session.view(key)
+    except UnknownServiceError:
+        if key.name != "drill":
+            raise
+        hint = "`celadon drill history SERVICE` tells how drills went"
+        problem = Problem(path=release, found="is the name of a drill, and of no release", hint=hint)
+        raise UnknownServiceError([problem]) from None
     teller = Teller()
     decisions = list(_of(release, session.records(key), teller))
     if not decisions:

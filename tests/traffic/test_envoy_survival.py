@@ -55,10 +55,16 @@ def test_a_restarted_daemon_finds_envoy_and_rewrites_nothing_and_samples_stay_ex
     asyncio.run(story())
 
 
-def test_counters_that_envoy_forgot_cost_no_request_and_leave_nothing_behind(monkeypatch):
-    """Each revision has counters of its own, so that an Envoy that lives for months would hold ever more of them."""
+@pytest.fixture
+def forgetful(monkeypatch):
+    """Envoy forgets every second, and is asked for everything more often than that."""
     monkeypatch.setattr(render, "FORGETS_S", 1)
     monkeypatch.setattr(counters, "WHOLE_S", 0.7)
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_counters_that_envoy_forgot_cost_no_request_and_leave_nothing_behind():
+    """Each revision has counters of its own, so that an Envoy that lives for months would hold ever more of them."""
 
     async def story():
         async with running() as world:
@@ -86,10 +92,9 @@ def test_counters_that_envoy_forgot_cost_no_request_and_leave_nothing_behind(mon
     asyncio.run(story())
 
 
-def test_counters_that_envoy_hides_before_it_forgets_them_are_counted_once(monkeypatch):
+@pytest.mark.usefixtures("forgetful")
+def test_counters_that_envoy_hides_before_it_forgets_them_are_counted_once():
     """Every time it looks what to forget, it takes all of them for unused until they change."""
-    monkeypatch.setattr(render, "FORGETS_S", 1)
-    monkeypatch.setattr(counters, "WHOLE_S", 0.7)
 
     async def story():
         async with running() as world:

@@ -34,7 +34,7 @@ def _copier(of: Any) -> Copier:
     if not (plain and slotted and interpreted):
         return lambda value, changes: dataclasses.replace(value, **changes)
     setters = {name: getattr(of, name).__set__ for name in names}
-    every, those, new = attrgetter(*names), tuple(setters.values()), of.__new__
+    every, those, new = attrgetter(*names), tuple(setters.values()), object.__new__
 
     def copied(value: Any, changes: Mapping[str, Any]) -> Any:
         made: Any = new(of)

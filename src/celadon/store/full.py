@@ -4,11 +4,10 @@ import sqlite3
 from contextlib import closing
 
 from celadon.domain.problem import TransientFault
+from celadon.store.sqlite import RETRY_S
 
 PAGES_MAX = 2**32 - 2
 """SQLite's own limit, which is none."""
-
-RETRY_S = 1.0
 
 TABLE = "no_space"
 

@@ -249,7 +249,8 @@ def _unreached(replica: ReplicaFact, memory: Memory, goal: Goal, facts: Facts, s
     address = replica.address
     if address is None or replica.state in {ReplicaState.EXITED, ReplicaState.STARTING}:
         return True
-    if not _since_the_goal(memory, facts):
+    assert isinstance(facts.routes, Known)
+    if not memory.told_of_goal(facts.routes.taken_at, facts.at):
         return False
     if address in served.drained:
         return True
@@ -261,16 +262,6 @@ def _unreached(replica: ReplicaFact, memory: Memory, goal: Goal, facts: Facts, s
     # While the last route goes, an earlier wish with an address that nothing names here may be what is in force.
     leaves = goal.route is None and served.confirmed is not None
     return since is None and not leaves and address not in named
-
-
-def _since_the_goal(memory: Memory, facts: Facts) -> bool:
-    """Whether the routes were seen after all that earlier goals asked for: older news do not know where that led.
-
-    What lies in the future came before what does not: the clock was set back.
-    """
-    assert isinstance(facts.routes, Known)
-    goal_at, seen_at = memory.goal_at, facts.routes.taken_at
-    return (goal_at <= facts.at, goal_at) <= (seen_at <= facts.at, seen_at)
 
 
 def _proof(goal: Goal, facts: Facts, served: RouteFacts) -> Iterator[Action]:

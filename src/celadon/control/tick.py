@@ -27,7 +27,7 @@ from celadon.resilience.drill import Rehearsed, rehearse
 from celadon.resilience.headroom import headroom
 from celadon.resilience.place import place
 
-CHECKPOINT_S = 5.0
+CHECKPOINT_S = 10.0
 CHECKPOINT_SHARE = 0.05
 """Evidence and dwell are journalled this often while they change, or after this share of the time in their phase,
 whichever is longer: a crash costs at most this much of a watch, and a long hold does not fill the journal."""

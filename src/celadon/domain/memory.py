@@ -56,3 +56,10 @@ class Memory:
     removed: bool = False
     drill: Drill | None = None
     drills: tuple[DrillReport, ...] = ()
+
+    def told_of_goal(self, seen_at: float, wall: float) -> bool:
+        """Whether what was seen at `seen_at` can tell of the goal as it is: older news do not know where that led.
+
+        What lies in the future of `wall` came before what does not: the clock was set back.
+        """
+        return (self.goal_at <= wall, self.goal_at) <= (seen_at <= wall, seen_at)

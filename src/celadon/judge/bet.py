@@ -5,10 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from celadon.domain.evidence import Bet, Stakes
+from celadon.domain.values import replace
+from celadon.judge.coin import kept
 
 LARGEST = 1e290
 EXPONENT = 600.0
 NOTHING = (0.0, 0.0, 0.0, 0.0)
+FIRST, ALIKE = 0.7, 5.0
+"""Of a bet on harm: what is staked at once, and how many of the fresh bets have nearly equal parts."""
 
 Gains = Callable[[tuple[int, ...]], tuple[tuple[float, ...], ...]]
 """From the counts of all closed windows: for each alternative, nats per count of the open one."""
@@ -16,17 +20,22 @@ Gains = Callable[[tuple[int, ...]], tuple[tuple[float, ...], ...]]
 
 @dataclass(frozen=True, slots=True)
 class Bets:
-    """A fair bet, spread evenly over alternatives. kinds: how many counts there are."""
+    """A fair bet, spread evenly over alternatives. kinds: how many counts there are.
+
+    first: part of the money that is staked at once. The rest makes a fresh bet with every window, so that what sets in
+    late is not held against an old, lost bet: however long all was well before, some windows more prove it.
+    """
 
     gains: Gains
     alternatives: int
     kinds: int
     window_s: int = 10
     cap: float = 3.0
+    first: float = 1.0
 
     def begin(self, at_s: int) -> Bet:
         """A bet on nothing yet."""
-        even, none = (1 / self.alternatives,) * self.alternatives, (0,) * self.kinds
+        even, none = (self.first / self.alternatives,) * self.alternatives, (0,) * self.kinds
         return Bet(
             window=at_s // self.window_s, stakes=Stakes(capped=even, free=even), counts=none, past=none
         )
@@ -37,25 +46,31 @@ class Bets:
         window = at_s // self.window_s
         if window <= bet.window:
             total = tuple(a + b for a, b in zip(bet.counts, counts, strict=True))
-            return Bet(window=bet.window, stakes=bet.stakes, counts=total, past=bet.past)
-        factors = self._factors(bet)
+            return replace(bet, counts=total)
+        factors, copies = self._factors(bet), bet.copies + 1
+        fresh = (self._kept(bet.copies) - self._kept(copies)) / self.alternatives
         stakes = Stakes(
             capped=tuple(
-                min(stake * min(factor, self.cap), LARGEST)
+                min(stake * min(factor, self.cap) + fresh, LARGEST)
                 for stake, factor in zip(bet.stakes.capped, factors, strict=True)
             ),
             free=tuple(
-                min(stake * factor, LARGEST) for stake, factor in zip(bet.stakes.free, factors, strict=True)
+                min(stake * factor + fresh, LARGEST)
+                for stake, factor in zip(bet.stakes.free, factors, strict=True)
             ),
         )
         past = tuple(a + b for a, b in zip(bet.past, bet.counts, strict=True))
-        return Bet(window=window, stakes=stakes, counts=counts, past=past)
+        return Bet(window=window, stakes=stakes, counts=counts, past=past, copies=copies)
 
     def worth(self, bet: Bet) -> tuple[float, float]:
         """Money now, with capped windows and without the cap."""
-        factors = self._factors(bet)
+        factors, kept_still = self._factors(bet), self._kept(bet.copies)
         capped = sum(s * min(f, self.cap) for s, f in zip(bet.stakes.capped, factors, strict=True))
-        return capped, sum(s * f for s, f in zip(bet.stakes.free, factors, strict=True))
+        free = sum(s * f for s, f in zip(bet.stakes.free, factors, strict=True))
+        return kept_still + capped, kept_still + free
+
+    def _kept(self, copies: int) -> float:
+        return kept(self.first, copies, ALIKE)
 
     def _factors(self, bet: Bet) -> list[float]:
         nats = (
@@ -65,7 +80,7 @@ class Bets:
         return [math.exp(min(nat, EXPONENT)) for nat in nats]
 
 
-def share_beyond(limit: float, alternatives: tuple[float, ...], cap: float = 3.0) -> Bets:
+def share_beyond(limit: float, alternatives: tuple[float, ...], cap: float = 3.0, first: float = 1.0) -> Bets:
     """Counts (events, answers without): the share of events is beyond `limit`, on the alternatives' side.
 
     All alternatives above the limit: proof that the share is larger, as for an error budget, or for the chance of
@@ -76,17 +91,19 @@ def share_beyond(limit: float, alternatives: tuple[float, ...], cap: float = 3.0
     assert 0 < limit < 1, limit
     assert above or below, alternatives
     gains = tuple((math.log(a / limit), math.log((1 - a) / (1 - limit))) for a in alternatives)
-    return Bets(gains=lambda _past: gains, alternatives=len(gains), kinds=2, cap=cap)
+    return Bets(gains=lambda _past: gains, alternatives=len(gains), kinds=2, cap=cap, first=first)
 
 
 def budget(limit: float) -> Bets:
     """Green's own share of errors, or that of both sides, is beyond what the owner allows."""
-    return share_beyond(limit, tuple(min(limit * more, (1 + limit) / 2) for more in (1.5, 2, 5, 10)))
+    return share_beyond(
+        limit, tuple(min(limit * more, (1 + limit) / 2) for more in (1.5, 2, 5, 10)), first=FIRST
+    )
 
 
 def wrong_more_often(cap: float = 3.0) -> Bets:
     """Counts (green alone wrong, blue alone wrong) of mirrored pairs: green is wrong more often."""
-    return share_beyond(0.5, (0.52, 0.55, 0.6, 0.7, 0.85), cap)
+    return share_beyond(0.5, (0.52, 0.55, 0.6, 0.7, 0.85), cap, FIRST)
 
 
 def not_worse(margin: float, cap: float = 3.0) -> Bets:
@@ -121,7 +138,7 @@ def differing(most: float, cap: float = 3.0) -> Bets:
         higher = (min(limit * more, (1 + limit) / 2) for more in (1.25, 1.5, 2, 4))
         return tuple(_toward(one, limit) for one in higher)
 
-    return Bets(gains=gains, alternatives=4, kinds=4, cap=cap)
+    return Bets(gains=gains, alternatives=4, kinds=4, cap=cap, first=FIRST)
 
 
 def alike(most: float, cap: float = 3.0) -> Bets:

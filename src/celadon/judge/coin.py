@@ -63,7 +63,7 @@ class EventCoin:
         """What the bets are worth at this moment."""
         closed, rules = coin.closed, self.rules
         cap, stakes = rules.cap, closed.harm
-        harm = suspected = kept(rules, closed.copies)
+        harm = suspected = kept(rules.first, closed.copies, rules.alike)
         for capped, free, factor in zip(  # noqa: B905, the lengths are those of the rules
             stakes.capped, stakes.free, self._factors(coin, harm=True)
         ):
@@ -104,7 +104,8 @@ class EventCoin:
         for tally in coin.heard:
             past = merged(past, tally)
         copies = max(closed.copies, 1 + (window - closed.since) * rules.window_s // rules.copy_s)
-        fresh = (kept(rules, closed.copies) - kept(rules, copies)) / len(rules.ratios)
+        kept_now = kept(rules.first, copies, rules.alike)
+        fresh = (kept(rules.first, closed.copies, rules.alike) - kept_now) / len(rules.ratios)
         return Closed(
             since=closed.since,
             window=window,
@@ -116,12 +117,12 @@ class EventCoin:
         )
 
 
-def kept(rules: Rules, copies: int) -> float:
-    """Money that waits for bets still to come, when so many have begun.
+def kept(first: float, copies: int, alike: float) -> float:
+    """Money that waits for bets still to come, when so many have begun. first: the part that the first one had.
 
     It falls like 1 / n, so that every one of them has its part; the first `alike` of them have nearly equal ones.
     """
-    return (1 - rules.first) * rules.alike / (rules.alike + copies - 1)
+    return (1 - first) * alike / (alike + copies - 1)
 
 
 def _multiplied(odds: tuple[Odds, ...], tally: Tally) -> list[float]:

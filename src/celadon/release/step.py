@@ -55,23 +55,29 @@ class Seen:
         """Whether the replicas are known and recent."""
         return fresh(self.facts.replicas, self.now.wall)
 
-    def confirmed(self, routes: tuple[Route, ...]) -> bool:
-        """Whether the router itself shows these routes in force. What it showed long ago is not shown."""
-        served = self.facts.routes
+    def confirmed(self, memory: Memory, routes: tuple[Route, ...]) -> bool:
+        """Whether the router itself shows these routes in force, since they are what is asked of it.
+
+        What it showed long ago is not shown, and what it showed before they were asked for was an earlier wish.
+        """
+        served, goal = self.facts.routes, memory.goal
         return (
             isinstance(served, Known)
+            and goal is not None
+            and goal.routes == routes
             and fresh(served, self.now.wall)
+            and memory.told_of_goal(served.taken_at, self.now.wall)
             and served.value.confirmed is not None
             and served.value.confirmed.routes == routes
         )
 
-    def arrived(self, routes: tuple[Route, ...]) -> bool:
+    def arrived(self, memory: Memory, routes: tuple[Route, ...]) -> bool:
         """Whether the router shows these routes in force and nothing else is under way to it.
 
         What was asked for meanwhile and is not wanted any more may be in force already, though it is not shown yet.
         """
         served = self.facts.routes
-        return self.confirmed(routes) and isinstance(served, Known) and served.value.pending is None
+        return self.confirmed(memory, routes) and isinstance(served, Known) and served.value.pending is None
 
     def refused(
         self, *, routes: tuple[Route, ...], preview: RevisionId | None, since: float

@@ -34,7 +34,7 @@ def moving(memory: Memory, release: Release, seen: Seen) -> Step:
     if step is not None:
         return step
     asked = routes(memory, seen.facts)
-    if seen.arrived(asked):
+    if seen.arrived(memory, asked):
         return _arrived(memory, release, seen)
     refused = seen.refused(routes=asked, preview=release.green, since=release.began_at)
     if refused is not None:
@@ -60,7 +60,7 @@ def watching(memory: Memory, release: Release, seen: Seen) -> Step:
     if blue_holds(release):
         return _held(memory, release, seen)
     verdict = seen.verdict
-    in_force = seen.confirmed(routes(memory, seen.facts))
+    in_force = seen.confirmed(memory, routes(memory, seen.facts))
     if isinstance(verdict, Fine) and seen.samples_fresh and in_force:
         if release.dwelt_s >= stage.dwell_s or _copies_done(memory, stage):
             return _onward(memory, release, _ended(memory, release, verdict.because, seen), seen)
@@ -83,7 +83,7 @@ def rolling_back(memory: Memory, release: Release, seen: Seen) -> Step:
         return step
     if release.kept or not _blue_serves(memory, release, seen):
         return Step(memory=memory, because=waits_for_blue(memory, release, seen))
-    if seen.arrived(routes(memory, seen.facts)):
+    if seen.arrived(memory, routes(memory, seen.facts)):
         return _end(memory, release, why, seen)
     return Step(memory=memory, because=because(Code.ROUTE_PENDING))
 

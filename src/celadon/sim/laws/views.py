@@ -25,9 +25,10 @@ FREEZES_MAX = 3
 HARM_TICKS = 12
 """Harm that can be seen leads away from green within so many ticks, given a blue that is ready."""
 
-PROOF_TICKS = 40
-"""The same where a suspicion was forgiven, or where requests did not go where they were sent: then nothing less than a
-proof by green's own limits is listened to."""
+PROOF_TICKS = 60
+"""The same where nothing less than a proof by green's own limits is listened to: a suspicion was forgiven, requests did
+not go where they were sent, or blue was the worse one until then. The limits' bets prove it in eleven windows of 10 s at
+the most, if green was calm for ten minutes before."""
 
 HARM_SHARE = 0.25
 HARM_ANSWERS = 400
@@ -39,6 +40,9 @@ SPLIT_LEAST = 0.4
 BY_PLAN = frozenset({Code.STAGE_ENDED, Code.WATCH_ENDED, Code.TEST_ENDED, Code.SHADOW_ENDED})
 ON_STAGE = frozenset({Phase.WATCHING, Phase.HOLDING})
 SERVED = frozenset({Phase.MOVING, Phase.WATCHING, Phase.HOLDING})
+
+Counted = dict[RevisionId, tuple[int, int]]
+"""How many answers each revision truly gave, and how many of them were errors."""
 
 
 @dataclass(slots=True)
@@ -52,24 +56,36 @@ class Visit:
     key: tuple[str, int]
     seen_s: float = 0.0
     shown_s: float = 0.0
-    before: dict[RevisionId, int] = field(default_factory=dict)
+    before: Counted = field(default_factory=dict)
     away: bool = False
     counted: bool = True
 
 
 @dataclass(slots=True)
+class Harmed:
+    """Visible harm as long as it lasts. answers: green's before it. outdone: blue had failed more of its answers by then."""
+
+    answers: int
+    outdone: bool
+    ticks: int = 0
+
+
+@dataclass(slots=True)
 class Views:
-    """Checks every tick of the loop. harmed: (ticks with visible harm, green's answers before them)."""
+    """Checks every tick of the loop. begun: the release under way, and the true counts when it began."""
 
     book: Book
     visit: Visit | None = None
-    harmed: tuple[int, int] | None = None
+    harmed: Harmed | None = None
+    begun: tuple[str, Counted] = ("", {})
 
     def looked(self, before: Memory, view: View, now: Now) -> None:
         """A tick is over."""
         facts, after = view.facts, view.memory
         assert facts is not None
         judged = view.judged.verdict if view.judged else None
+        if after.release is not None and after.release.id != self.begun[0]:
+            self.begun = (after.release.id, self._counted())
         if isinstance(facts.samples, Unknown):
             fine = isinstance(judged, Fine)
             self.book.holds(Law.UNKNOWN_SHOWN, not fine, "nothing was counted, and it is called fine")
@@ -180,7 +196,7 @@ class Views:
     def _split(self, release: Release, share: int) -> None:
         assert self.visit is not None
         by, before = self.book.site.callers.by, self.visit.before
-        since = {one: counts[0] - before.get(one, 0) for one, counts in by.items()}
+        since = {one: counts[0] - before.get(one, (0, 0))[0] for one, counts in by.items()}
         total, green = sum(since.values()), since.get(release.green, 0)
         if release.plan.match.conditions and share < FULL:
             return  # Of a group's share nothing can be said by all answers.
@@ -207,13 +223,19 @@ class Views:
             seen_s = visit.seen_s if visit is not None and visit.key == key else 0.0
             shown_s = visit.shown_s if visit is not None and visit.key == key else 0.0
             counted = after.evidence is not None
-            self.visit = Visit(key, seen_s, shown_s, before=self._answered(), counted=counted)
+            self.visit = Visit(key, seen_s, shown_s, before=self._counted(), counted=counted)
         elif not visit.counted:
             # Nobody can measure what was answered before the first counts of a release could be read.
-            visit.before, visit.counted = self._answered(), after.evidence is not None
+            visit.before, visit.counted = self._counted(), after.evidence is not None
 
-    def _answered(self) -> dict[RevisionId, int]:
-        return {one: counts[0] for one, counts in self.book.site.callers.by.items()}
+    def _counted(self) -> Counted:
+        return {one: (counts[0], counts[1]) for one, counts in self.book.site.callers.by.items()}
+
+    def _failed(self, revision: RevisionId) -> float:
+        """Which part of a revision's answers failed since the release began."""
+        answers, errors = self._counted().get(revision, (0, 0))
+        answers_before, errors_before = self.begun[1].get(revision, (0, 0))
+        return (errors - errors_before) / max(answers - answers_before, 1)
 
     def _harmed(self, after: Memory, facts: Facts, now: Now, judged: Verdict | None) -> None:
         """Green fails before everybody's eyes, and blue could serve."""
@@ -240,14 +262,18 @@ class Views:
         if not seen:
             self.harmed = None
             return
-        ticks, before = self.harmed or (0, answers)
-        self.harmed = (ticks + 1, before)
-        proof_alone = release.forgiven >= 1 or isinstance(judged, Invalid)
+        if self.harmed is None:
+            self.harmed = Harmed(answers, self._failed(release.blue) > self._failed(release.green))
+        harmed = self.harmed
+        proof_alone = release.forgiven >= 1 or isinstance(judged, Invalid) or harmed.outdone
         limit = PROOF_TICKS if proof_alone else HARM_TICKS
-        late = ticks >= limit and answers - before >= HARM_ANSWERS
+        late = harmed.ticks >= limit and answers - harmed.answers >= HARM_ANSWERS
         self.book.holds(
-            Law.HARM_TURNS_BACK, not late, f"{release.id} failed for {ticks} ticks and is {release.phase}"
+            Law.HARM_TURNS_BACK,
+            not late,
+            f"{release.id} failed for {harmed.ticks} ticks and is {release.phase}",
         )
+        harmed.ticks += 1
 
 
 def _key(release: Release | None) -> tuple[str, int] | None:

@@ -39,7 +39,7 @@ digests: $(STAMP)
 
 # An hour, so it is none of the benchmarks: does anything grow that should not?
 soak: $(STAMP)
-	$(BIN)/python -m bench.soak --minutes 60 --json
+	$(BIN)/python -m bench.soak --minutes 120 --json
 	$(BIN)/python -m bench.soak --draw build/soak.svg
 
 # Made anew only when pyproject.toml changes; uv is used for nothing else, so it gets an environment of its own.

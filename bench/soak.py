@@ -1,6 +1,6 @@
 """Hours of releases under load with kills in between: does anything grow that should not?
 
-Run as `python -m bench.soak --minutes 60 --json`; `--quick` is a smoke test of a minute. One real daemon with its
+Run as `python -m bench.soak --minutes 120 --json`; `--quick` is a smoke test of a minute. One real daemon with its
 Envoy and four services, released back to back by every strategy. `docs/soak.md` says what is measured and judged.
 `--draw FILE` makes the picture of a run from its samples.
 """
@@ -38,6 +38,11 @@ from bench import celadon_side
 ROOT = Path(__file__).parents[1]
 CALLED = ("blue", "red", "model")
 UNCALLED = "quiet"
+STORM_S = 600.0
+LEVEL_S = 3720.0
+"""Envoy lets the clients of a removed service finish for an hour, so it levels out that long after it was last killed."""
+JUDGED_S = 1800.0
+"""What is seen of less than this, at so many releases, says little about an hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +62,13 @@ class Course:
 
 def course(minutes: float, seed: int, rate_per_s: float, *, quick: bool) -> Course:
     length_s = 60.0 if quick else 60 * minutes
+    storm_s = length_s / 2 if quick else min(length_s / 6, STORM_S)
+    levels = length_s >= storm_s + LEVEL_S + JUDGED_S
     return Course(
         seed=seed,
         length_s=length_s,
-        storm_s=length_s / 2 if quick else length_s / 6,
-        judged_s=0.0 if quick else length_s / 3,
+        storm_s=storm_s,
+        judged_s=0.0 if quick else storm_s + LEVEL_S if levels else length_s / 3,
         every_s=2.0 if quick else 5.0,
         # A replica is back and healthy long before the next kill.
         apart_s=(2.0, 6.0) if quick else (6.0, 18.0),

@@ -1,6 +1,8 @@
 """Bets on counts and on scores: fair on average, capped by window, and won by what is true."""
 
 import math
+from dataclasses import replace
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -67,6 +69,31 @@ def test_harm_that_hits_both_sides_breaks_the_budget_although_the_ratio_is_blind
         good, bad = bets.add(good, at_s, (1, 149)), bets.add(bad, at_s, (5, 95))
     assert bets.worth(good)[0] < 20
     assert bets.worth(bad)[0] >= 100
+
+
+@pytest.mark.parametrize("calm_s", [0, 60, 600, 3600, 36_000])
+def test_a_limit_that_is_broken_late_is_proved_within_minutes_however_long_all_was_well(calm_s: int) -> None:
+    bets = budget(0.05)
+    bet = bets.begin(0)
+    for at_s in range(calm_s):
+        bet = bets.add(bet, at_s, (0, 25))
+    for at_s in range(calm_s, calm_s + 200):
+        bet = bets.add(bet, at_s, (12, 13))
+    assert bets.worth(bet)[0] >= 300
+
+
+def test_money_that_is_kept_for_fresh_bets_makes_no_bet_unfair() -> None:
+    """By all that can happen in four windows of one answer each, where the share is at the limit."""
+    limit, bets = 0.2, replace(budget(0.2), cap=math.inf)
+    mean = [0.0, 0.0]
+    for events in product((0, 1), repeat=4):
+        chance, bet = 1.0, bets.begin(0)
+        for window, event in enumerate(events):
+            chance *= limit if event else 1 - limit
+            bet = bets.add(bet, 10 * window, (event, 1 - event))
+        for place, money in enumerate(bets.worth(bet)):
+            mean[place] += chance * money
+    assert mean == pytest.approx([1, 1])
 
 
 @given(st.integers(0, 10_000), st.integers(0, 10_000))

@@ -9,7 +9,7 @@ from release_policies import POLICIES
 
 from celadon.domain.command import Abort, Asked, Pause, Promote, Remove, Resume
 from celadon.domain.draw import Match
-from celadon.domain.facts import Facts, Now, ProofState, ReplicaState, SourceState, Unknown
+from celadon.domain.facts import Facts, Known, Now, ProofState, ReplicaState, SourceState, Unknown
 from celadon.domain.goal import Arm, Route
 from celadon.domain.memory import Memory, Probation
 from celadon.domain.names import RevisionId
@@ -88,6 +88,13 @@ def judged(step: Step) -> Judged | None:
     return Judged(verdict=step.verdict, suspicion=suspicion)
 
 
+def recorded(choice: Choice, at: float) -> Memory:
+    """The memory once the goal is in the journal."""
+    goal = place(choice.memory, choice.routes)
+    changed = goal != choice.memory.goal
+    return replace(choice.memory, goal=goal, goal_at=at if changed else choice.memory.goal_at)
+
+
 def walk(memory: Memory, path: list[Step]) -> list[tuple[Memory, Facts, Step, Choice]]:
     told, at = [], 1000.0
     for step in path:
@@ -103,8 +110,7 @@ def walk(memory: Memory, path: list[Step]) -> list[tuple[Memory, Facts, Step, Ch
         )
         told.append((memory, seen, step, choice))
         left = tuple(c for c in choice.memory.commands if c.seq not in choice.handled)
-        goal = place(choice.memory, choice.routes)
-        memory = replace(choice.memory, seq=memory.seq + 1, commands=left, goal=goal)
+        memory = replace(recorded(choice, at), seq=memory.seq + 1, commands=left)
     return told
 
 
@@ -492,6 +498,24 @@ def test_the_walks_of_these_tests_see_every_phase_and_every_end() -> None:
     roam()
     assert phases == set(Phase) - {Phase.ENDED}
     assert ends == set(Outcome)
+
+
+def test_a_route_counts_only_as_it_was_seen_since_it_was_asked_for() -> None:
+    told = walk(begun("by time"), [CALM] * 20)
+    place_of = next(at for at, (_, _, _, choice) in enumerate(told) if _phase(choice) is Phase.MOVING)
+    _, before, _, moved = told[place_of]
+    memory = recorded(moved, before.at)
+    assert memory.goal is not None
+    seen = look(memory, CALM, before.at + 2)
+    assert isinstance(seen.routes, Known)
+    old = replace(seen, routes=replace(seen.routes, taken_at=before.at - 1))
+    now = Now(wall=seen.at, elapsed_s=2.0)
+    assert _phase(decide(memory, old, None, headroom(old), now)) is Phase.MOVING
+    assert _phase(decide(memory, seen, None, headroom(seen), now)) is Phase.WATCHING
+
+
+def _phase(choice: Choice) -> Phase | None:
+    return choice.memory.release.phase if choice.memory.release else None
 
 
 def test_a_clock_that_is_set_back_makes_no_probation_longer_than_it_is() -> None:

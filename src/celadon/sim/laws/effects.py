@@ -27,11 +27,11 @@ class Effects:
         self.book.holds(Law.RECORDED_FIRST, asked, f"{type(action).__name__} that no recorded goal asks for")
 
     def _elsewhere(self, action: Action, goal: Goal) -> bool:
-        """Whether a replica is stopped since it belongs to another zone by now."""
+        """Whether a replica is stopped since it belongs to another zone by now, or was, and by old news is still there."""
         if not isinstance(action, StopReplica):
             return False
         one = self.book.site.machine.there.get(action.replica)
-        return one is not None and one.zone != goal.zone_of(one.id)
+        return one is None or one.zone != goal.zone_of(one.id)
 
     def took(self, wanted: Wanted) -> None:
         """The proxies took a wish."""

@@ -98,7 +98,8 @@ def by_turns(
 ) -> tuple[dict[str, list[T]], dict[str, list[T]]]:
     """The same for parties between which no ratio is taken: where a party's turn was loud, it alone has it again.
 
-    Returns what counts, and what was run again. A turn that is loud three times in a row voids everything.
+    Returns what counts, and what was run again. A turn that is loud three times in a row voids everything, and so do
+    more loud turns than there are rounds.
     """
     counts: dict[str, list[T]] = {name: [] for name in parties}
     again: dict[str, list[T]] = {name: [] for name in parties}
@@ -113,6 +114,8 @@ def by_turns(
                 print(f"round {number + 1}: {name} does not count: {reason}", file=sys.stderr, flush=True)
                 if loud == VOID_ROUNDS_ALLOWED:
                     raise VoidError(f"{name} did not count {loud} times in a row, the last because {reason}")
+                if sum(map(len, again.values())) > rounds:
+                    raise VoidError(f"more turns than {rounds} did not count, the last because {reason}")
     return counts, again
 
 

@@ -43,7 +43,7 @@ from celadon.domain.spec import (
     Step,
     Watch,
 )
-from celadon.doors.api.memory import keep_memory_level
+from celadon.doors.api.tuning import tune
 from celadon.store.journal import Row, SqliteJournal
 
 SETTLED_S = 180.0
@@ -244,7 +244,7 @@ async def _until(done: Callable[[], bool], why: Callable[[], str], limit_s: floa
 
 
 if __name__ == "__main__":
-    keep_memory_level()
+    tune()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         count, moving = int(sys.argv[1]), int(sys.argv[2])
         seen = asyncio.run(measured(count, moving, float(sys.argv[3]), float(sys.argv[4]), Path(folder)))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celadon.domain.evidence import Bet, Scores
+from celadon.domain.evidence import Bet, Scores, Stakes
 from celadon.judge.bet import budget, not_worse, share_beyond, swapped, wrong_more_often
 from celadon.judge.score import ScoreCoin
 from celadon.store.codec import decode, encode
@@ -80,6 +80,13 @@ def test_a_limit_that_is_broken_late_is_proved_within_minutes_however_long_all_w
     for at_s in range(calm_s, calm_s + 200):
         bet = bets.add(bet, at_s, (12, 13))
     assert bets.worth(bet)[0] >= 300
+
+
+def test_a_bet_of_an_older_journal_that_staked_everything_stays_what_it_is_worth() -> None:
+    bets, even = budget(0.05), (0.25,) * 4
+    old = Bet(window=0, stakes=Stakes(capped=even, free=even), counts=(0, 0), past=(0, 0))
+    assert bets.worth(old) == (1, 1)
+    assert bets.worth(bets.add(old, 10, (0, 0))) == (1, 1)
 
 
 def test_money_that_is_kept_for_fresh_bets_makes_no_bet_unfair() -> None:

@@ -205,7 +205,7 @@ def _open_gates() -> list[Change]:
 
 
 def _unconfirmed() -> list[Change]:
-    return [(Seen, "confirmed", lambda _self, _memory, _routes: True)]
+    return [(Seen, "confirmed", lambda _self, _memory: True)]
 
 
 def _harm_unheard() -> list[Change]:

@@ -14,7 +14,7 @@ from itertools import islice
 
 from celadon.control.apply import Effects
 from celadon.control.ports import Journal
-from celadon.control.tick import Decided, Draft, begin, decision
+from celadon.control.tick import Brought, Decided, Draft, begin, decision
 from celadon.control.view import View
 from celadon.domain.command import Asked, Command
 from celadon.domain.facts import Known, Now, Unknown
@@ -38,6 +38,8 @@ LEAD_AGAIN_S = 5.0
 
 SWEEP_MAX = 250
 """One sweep takes no more than so many that were woken, and so many whose period has passed: none waits long."""
+
+RECORDED = frozenset({Brought.KEPT, Brought.MOVED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,13 +173,13 @@ class Loop:
                     decided = self._decide(place, moment)
                     if decided is None:
                         continue
-                    if decided.rests:
+                    if decided.brought is Brought.RESTS:
                         self.views[place.service] = decided.view
                     else:
                         found[place] = decided
         except Fault as fault:
             # Nothing was written, so what had to be written is not decided. Who only keeps what is there goes on.
-            for place in [place for place, decided in found.items() if decided.recorded]:
+            for place in [place for place, decided in found.items() if decided.brought in RECORDED]:
                 del found[place]
                 self._stand_still(place, str(fault), moment.wall)
         return found
@@ -209,7 +211,7 @@ class Loop:
             return
         place.draft = decided.draft
         self._show(place.service, decided.view)
-        if decided.moved:
+        if decided.brought is Brought.MOVED:
             self._woken[place] = None
 
     def _take_up(self, service: ServiceKey, memory: Memory, wall: float) -> None:

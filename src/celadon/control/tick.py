@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from enum import Enum, auto
 from operator import attrgetter
 from typing import Any
 
@@ -49,19 +50,26 @@ class Draft:
     done: Done | None = None
 
 
+class Brought(Enum):
+    """What one pass brought, from the least to the most."""
+
+    RESTS = auto()
+    """It was looked at, no more."""
+    SEEN = auto()
+    """Nothing that the journal has to know yet."""
+    KEPT = auto()
+    """The journal has anew what had been seen so far."""
+    MOVED = auto()
+    """The journal has something that was decided; the next tick may go on from there at once."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """What one pass came to. recorded: whether the journal has it anew. rests: whether it was looked at, no more.
-
-    moved: whether more was recorded than what had been seen so far: the next tick may go on from there at once.
-    actions: what the facts still lack of the goal, to be begun once the record is durable.
-    """
+    """What one pass came to. actions: what the facts still lack of the goal, to be begun once the record is durable."""
 
     draft: Draft
     view: View
-    recorded: bool
-    moved: bool = False
-    rests: bool = False
+    brought: Brought
     actions: tuple[Action, ...] = ()
 
 
@@ -85,7 +93,7 @@ def decision(
     if reaches_others(memory):
         facts = replace(facts, drill=replace(facts.drill, others=others(journal, service)))
     if draft is not None and draft.rest is not None and goes_on(draft.rest, journalled, facts, now):
-        return Decided(draft=draft, view=at_rest(draft.rest, facts, now), recorded=False, rests=True)
+        return Decided(draft=draft, view=at_rest(draft.rest, facts, now), brought=Brought.RESTS)
     evidence, judged = look(memory, facts)
     probation, late = look_late(memory, facts)
     if evidence is not memory.evidence or probation is not memory.probation:
@@ -101,10 +109,12 @@ def decision(
         after = replace(after, commands=left)
     steps, why = told(rehearsed, choice)
     at = draft.checkpoint_at if draft else now.wall
-    moved = settled(after) != settled(journalled) or now.jumped_s != 0
-    if moved:
+    brought = Brought.SEEN
+    if settled(after) != settled(journalled) or now.jumped_s != 0:
+        brought = Brought.MOVED
         after, at = journal.record(journalled, after, why, now.wall, steps), now.wall
     elif after != journalled and now.wall >= at + pause_s(after, now):
+        brought = Brought.KEPT
         after, at = journal.record(journalled, after, checkpoint(after), now.wall), now.wall
     view = View(memory=after, facts=facts, judged=judged, because=why, at=now.wall)
     finished, actions = _reconciled(service, after, facts, draft)
@@ -112,8 +122,7 @@ def decision(
     if resting is not None:
         journal.tidy(service, now.wall)
     draft = Draft(memory=after, checkpoint_at=at, rest=resting, done=finished)
-    recorded = after.seq != journalled.seq
-    return Decided(draft=draft, view=view, recorded=recorded, moved=moved, actions=actions)
+    return Decided(draft=draft, view=view, brought=brought, actions=actions)
 
 
 def _reconciled(

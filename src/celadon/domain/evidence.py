@@ -65,14 +65,14 @@ class Bet:
     """A bet on counts that no split was drawn for, such as green's own errors or mirrored pairs.
 
     counts: of the open window, past: of all closed ones; what they count is said by the judge that made it.
-    copies: how many fresh bets were made, as in `Closed`.
+    copies: how many fresh bets were made, as in `Closed`; 0 for a bet that staked everything at once.
     """
 
     window: int
     stakes: Stakes
     counts: tuple[int, ...]
     past: tuple[int, ...]
-    copies: int = 1
+    copies: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,6 +60,7 @@ class Memory:
     def told_of_goal(self, seen_at: float, wall: float) -> bool:
         """Whether what was seen at `seen_at` can tell of the goal as it is: older news do not know where that led.
 
-        What lies in the future of `wall` came before what does not: the clock was set back.
+        What lies in the future of `wall` came before what does not: the clock was set back. Where it was set back by
+        less than the time since the last look, that look is taken for a later one until the next.
         """
         return (self.goal_at <= wall, self.goal_at) <= (seen_at <= wall, seen_at)

@@ -37,7 +37,11 @@ class Bets:
         """A bet on nothing yet."""
         even, none = (self.first / self.alternatives,) * self.alternatives, (0,) * self.kinds
         return Bet(
-            window=at_s // self.window_s, stakes=Stakes(capped=even, free=even), counts=none, past=none
+            window=at_s // self.window_s,
+            stakes=Stakes(capped=even, free=even),
+            counts=none,
+            past=none,
+            copies=int(self.first < 1),
         )
 
     def add(self, bet: Bet, at_s: int, counts: tuple[int, ...]) -> Bet:
@@ -47,7 +51,7 @@ class Bets:
         if window <= bet.window:
             total = tuple(a + b for a, b in zip(bet.counts, counts, strict=True))
             return replace(bet, counts=total)
-        factors, copies = self._factors(bet), bet.copies + 1
+        factors, copies = self._factors(bet), bet.copies + (bet.copies > 0)
         fresh = (self._kept(bet.copies) - self._kept(copies)) / self.alternatives
         stakes = Stakes(
             capped=tuple(
@@ -70,7 +74,7 @@ class Bets:
         return kept_still + capped, kept_still + free
 
     def _kept(self, copies: int) -> float:
-        return kept(self.first, copies, ALIKE)
+        return kept(self.first, copies, ALIKE) if copies else 0.0
 
     def _factors(self, bet: Bet) -> list[float]:
         nats = (

@@ -187,7 +187,7 @@ def _timed(memory: Memory, seen: Seen) -> Memory:
     A stage dwells with fresh samples only, and never while it is paused; a freeze rests meanwhile.
     """
     release = memory.release
-    if release is None or not seen.confirmed(memory, routes(memory, seen.facts)):
+    if release is None or not seen.confirmed(memory):
         return memory
     if release.phase is Phase.FROZEN:
         return replace(memory, release=freeze.rested(release, seen))

@@ -11,7 +11,7 @@ from celadon.domain.verdict import Harm, Suspected
 from celadon.release.phases import enter
 from celadon.release.prepare import back, forward
 from celadon.release.returning import room_of_blue, takes_all
-from celadon.release.split import freeze_mirror, routes
+from celadon.release.split import freeze_mirror
 from celadon.release.stage import counts_anew, green_share, in_force
 from celadon.release.step import Seen, Step
 
@@ -67,7 +67,7 @@ def frozen(memory: Memory, release: Release, seen: Seen) -> Step:
     if release.paused:
         return Step(memory=memory, because=because(Code.PAUSED))
     rest_s = (release.plan.compare or Compare()).rest_s
-    in_sight = seen.samples_fresh and seen.confirmed(memory, routes(memory, seen.facts))
+    in_sight = seen.samples_fresh and seen.confirmed(memory)
     why = seen.verdict.because if seen.verdict else because(Code.NO_SAMPLES, why="nothing was counted yet")
     outweighed = seen.judged is not None and seen.suspicion < 1.0
     rested, grew = release.rested_s >= rest_s, seen.suspicion > release.suspected

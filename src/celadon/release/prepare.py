@@ -58,7 +58,7 @@ def proving(memory: Memory, release: Release, seen: Seen) -> Step:
     golden = release.settings.golden or ""
     if release.green in memory.proved and (release.way_back or memory.proved[release.green] == golden):
         return forward(memory, release, seen)
-    refused = seen.refused(routes=routes(memory, seen.facts), preview=release.green, since=release.began_at)
+    refused = seen.refused(asked=routes(memory, seen.facts), preview=release.green, since=release.began_at)
     if refused is not None:
         return back(memory, release, because(Code.ROUTE_REFUSED, why=refused.why), Cause.WORLD, seen)
     if seen.replicas_fresh and seen.facts.ready(release.green) == 0:
@@ -82,9 +82,10 @@ def proving(memory: Memory, release: Release, seen: Seen) -> Step:
         if proof.state is ProofState.FAILED:
             return back(memory, release, because(Code.PROOF_FAULT, why=proof.fault), Cause.WORLD, seen)
     if _late(release, release.plan.prove_s, seen):
-        why = because(Code.PROOF_TIMEOUT, seconds=release.plan.prove_s)
-        return back(memory, release, why, Cause.VERDICT, seen)
-    return _wait(memory, because(Code.PROOF_RUNNING))
+        late = Code.PROOF_TIMEOUT if golden else Code.ROUTE_UNCONFIRMED
+        why = because(late, seconds=release.plan.prove_s)
+        return back(memory, release, why, Cause.VERDICT if golden else Cause.WORLD, seen)
+    return _wait(memory, because(Code.PROOF_RUNNING if golden else Code.ROUTE_PENDING))
 
 
 def forward(memory: Memory, release: Release, seen: Seen, *, dwelt_s: float = 0.0) -> Step:

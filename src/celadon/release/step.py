@@ -9,6 +9,7 @@ from celadon.domain.memory import Memory
 from celadon.domain.names import RevisionId
 from celadon.domain.reason import Reason
 from celadon.domain.verdict import Judged, Verdict
+from celadon.release.split import routes
 
 MONEY_MAX = 1e290
 """Money beyond this is not counted: no journal can hold what is infinite."""
@@ -55,32 +56,34 @@ class Seen:
         """Whether the replicas are known and recent."""
         return fresh(self.facts.replicas, self.now.wall)
 
-    def confirmed(self, memory: Memory, routes: tuple[Route, ...]) -> bool:
-        """Whether the router itself shows these routes in force, since they are what is asked of it.
+    def confirmed(self, memory: Memory) -> bool:
+        """Whether the router itself shows the routes in force that are asked of it, since they are.
 
-        What it showed long ago is not shown, and what it showed before they were asked for was an earlier wish.
+        What it showed long ago is not shown, what it showed before they were asked for was an earlier wish, and while
+        other routes are under way to it those may be in force already.
         """
-        served, goal = self.facts.routes, memory.goal
+        served, goal, asked = self.facts.routes, memory.goal, routes(memory, self.facts)
+        if isinstance(served, Unknown) or goal is None or goal.routes != asked:
+            return False
+        confirmed, pending = served.value.confirmed, served.value.pending
         return (
-            isinstance(served, Known)
-            and goal is not None
-            and goal.routes == routes
-            and fresh(served, self.now.wall)
+            fresh(served, self.now.wall)
             and memory.told_of_goal(served.taken_at, self.now.wall)
-            and served.value.confirmed is not None
-            and served.value.confirmed.routes == routes
+            and confirmed is not None
+            and confirmed.routes == asked
+            and (pending is None or pending.routes == asked)
         )
 
-    def arrived(self, memory: Memory, routes: tuple[Route, ...]) -> bool:
+    def arrived(self, memory: Memory) -> bool:
         """Whether the router shows these routes in force and nothing else is under way to it.
 
         What was asked for meanwhile and is not wanted any more may be in force already, though it is not shown yet.
         """
         served = self.facts.routes
-        return self.confirmed(memory, routes) and isinstance(served, Known) and served.value.pending is None
+        return self.confirmed(memory) and isinstance(served, Known) and served.value.pending is None
 
     def refused(
-        self, *, routes: tuple[Route, ...], preview: RevisionId | None, since: float
+        self, *, asked: tuple[Route, ...], preview: RevisionId | None, since: float
     ) -> Refused | None:
         """The router's refusal of exactly this wish, if it refused after `since` (wall time).
 
@@ -90,4 +93,4 @@ class Seen:
         if isinstance(served, Unknown) or served.value.refused is None or served.value.refused.at < since:
             return None
         wanted = served.value.refused.wanted
-        return served.value.refused if (wanted.routes, wanted.preview) == (routes, preview) else None
+        return served.value.refused if (wanted.routes, wanted.preview) == (asked, preview) else None

@@ -33,10 +33,10 @@ def moving(memory: Memory, release: Release, seen: Seen) -> Step:
     step = turned(memory, release, seen) if release.blue is not None else None
     if step is not None:
         return step
-    asked = routes(memory, seen.facts)
-    if seen.arrived(memory, asked):
+    if seen.arrived(memory):
         return _arrived(memory, release, seen)
-    refused = seen.refused(routes=asked, preview=release.green, since=release.began_at)
+    asked = routes(memory, seen.facts)
+    refused = seen.refused(asked=asked, preview=release.green, since=release.began_at)
     if refused is not None:
         return back(memory, release, because(Code.ROUTE_REFUSED, why=refused.why), Cause.WORLD, seen)
     if seen.now.wall > release.entered_at + release.plan.prove_s:
@@ -60,7 +60,7 @@ def watching(memory: Memory, release: Release, seen: Seen) -> Step:
     if blue_holds(release):
         return _held(memory, release, seen)
     verdict = seen.verdict
-    in_force = seen.confirmed(memory, routes(memory, seen.facts))
+    in_force = seen.confirmed(memory)
     if isinstance(verdict, Fine) and seen.samples_fresh and in_force:
         if release.dwelt_s >= stage.dwell_s or _copies_done(memory, stage):
             return _onward(memory, release, _ended(memory, release, verdict.because, seen), seen)
@@ -83,7 +83,7 @@ def rolling_back(memory: Memory, release: Release, seen: Seen) -> Step:
         return step
     if release.kept or not _blue_serves(memory, release, seen):
         return Step(memory=memory, because=waits_for_blue(memory, release, seen))
-    if seen.arrived(memory, routes(memory, seen.facts)):
+    if seen.arrived(memory):
         return _end(memory, release, why, seen)
     return Step(memory=memory, because=because(Code.ROUTE_PENDING))
 

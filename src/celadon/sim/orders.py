@@ -116,14 +116,19 @@ GOLDEN = Digest(f"sha256:{0:064x}")
 """Golden requests; what they ask is not looked at."""
 
 
-def settings(release: ReleasePolicy, replicas: int = 2, redundancy: Redundancy = PLAIN) -> Settings:
+def settings(
+    release: ReleasePolicy,
+    replicas: int = 2,
+    redundancy: Redundancy = PLAIN,
+    golden: Digest | None = GOLDEN,
+) -> Settings:
     """Settings of a service under this policy."""
     return Settings(
         replicas=Exactly(replicas=replicas),
         route=ROUTE,
         drain_s=5.0,
         release=release,
-        golden=GOLDEN,
+        golden=golden,
         redundancy=redundancy,
     )
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 
 from celadon.domain.command import Abort, Deploy, Pause, Promote, Remove, Resume, Rollback
 from celadon.domain.memory import Memory
+from celadon.domain.names import Digest
 from celadon.domain.release import Phase, Release
 from celadon.domain.revision import Revision
 from celadon.domain.spec import Redundancy
 from celadon.sim.faults import Fault, Trouble
 from celadon.sim.laws.names import Violation
-from celadon.sim.orders import POLICIES, REDUNDANCIES, revision, settings
+from celadon.sim.orders import GOLDEN, POLICIES, REDUNDANCIES, revision, settings
 from celadon.sim.replicas import Character
 from celadon.sim.world import World
 
@@ -27,6 +28,9 @@ UNCOMPARED = [name for name, one in POLICIES.items() if one.compare is None]
 """What is compared costs most, so half of the seeds do without."""
 
 COMPARED = ("ramp by time", "ramp by evidence", "test", "test, then all")
+
+UNASKED = 7
+"""In one of so many seeds services have no golden requests."""
 
 AIMS = 3
 STRIDE = 97
@@ -62,6 +66,7 @@ class Play:
     kinds: list[Fault]
     policies: list[str]
     redundancy: Redundancy
+    golden: Digest | None
     next_fault: float = 0.0
     next_order: int = 4
     patience: int = 6
@@ -127,7 +132,7 @@ class Play:
         if not self.healing and random.random() < 0.5:
             self.trouble.begin(random.choice((Fault.KILL, Fault.HANG)))
         policy = POLICIES[random.choice(self.policies)]
-        asked = settings(policy, random.choice((1, 2, 3)), random.choice(REDUNDANCIES))
+        asked = settings(policy, random.choice((1, 2, 3)), random.choice(REDUNDANCIES), self.golden)
         self.world.ask(Deploy(release=self._next(), revision=live, settings=asked))
 
     def deploy(self, name: str | None = None) -> None:
@@ -142,7 +147,7 @@ class Play:
             # Only a green that is somewhat worse, and that is compared, is ever frozen.
             name, like.error_share = random.choice(COMPARED), 0.12
         policy = POLICIES[name or random.choice(self.policies)]
-        asked = settings(policy, random.choice((1, 2, 3)), self.redundancy)
+        asked = settings(policy, random.choice((1, 2, 3)), self.redundancy, self.golden)
         world.ask(Deploy(release=self._next(), revision=what, settings=asked))
 
     def _temper(self, like: Character) -> None:
@@ -195,7 +200,8 @@ def play(seed: int, transcript: list[str] | None = None) -> Outcome:
     policies = random.sample(UNCOMPARED, 2) + (random.sample(list(POLICIES), 1) if seed % 2 else [])
     world.site.callers.rate = random.choice((50.0, 200.0, 400.0))
     world.site.callers.labelled = random.choice((0.0, 0.01))
-    made = Play(world, Trouble(world), aims, kinds, policies, random.choice(REDUNDANCIES))
+    golden = None if seed % UNASKED == 0 else GOLDEN
+    made = Play(world, Trouble(world), aims, kinds, policies, random.choice(REDUNDANCIES), golden)
     made.next_fault = random.uniform(10.0, 60.0)
     world.daemon.ticked = made.ticked
     made.deploy("all at once")

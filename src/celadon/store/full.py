@@ -49,6 +49,8 @@ class FullDisk:
                 (free * self._pragma("page_size"),),
             )
         except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_FULL:
+                raise
             self._refused += 1
             what = "a drill leaves no space for the journal, so nothing can be decided; what serves goes on serving"
             hint = "it ends by itself; `celadon drill end SERVICE` ends it now"

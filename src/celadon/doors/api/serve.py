@@ -15,9 +15,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from celadon.control.wire import daemon
 from celadon.domain.names import SOCKET
 from celadon.doors.api.home import make_home
-from celadon.doors.api.memory import keep_memory_level
 from celadon.doors.api.routes import application, load_the_rest
 from celadon.doors.api.session import Session
+from celadon.doors.api.tuning import tune
 
 STOP_S = 5
 """How long answers under way may take once the daemon stops; streams end at once by themselves."""
@@ -31,7 +31,7 @@ def serve(home: Path, proxies: int | None = None) -> None:
 
     proxies: how many Envoys share the ports, None for as many as before.
     """
-    keep_memory_level()
+    tune()
     asyncio.run(_serve(home, proxies))
 
 

@@ -1,6 +1,6 @@
 """Laws about what the loop does to the world, seen from the world's side."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from celadon.domain.action import Action, DropRoutes, Fetch, Prove, SetRoutes, StartReplica, StopReplica
 from celadon.domain.facts import ReplicaState
@@ -15,10 +15,11 @@ from celadon.sim.replicas import Replica
 
 @dataclass(slots=True)
 class Effects:
-    """Checks every effect as it is begun, and what comes of it."""
+    """Checks every effect as it is begun, and what comes of it. moved: who was stopped to be started in another zone."""
 
     book: Book
     newest: Stamp | None = None
+    moved: set[ReplicaId] = field(default_factory=set)
 
     def began(self, action: Action) -> None:
         """The loop is about to begin this. What a recorded goal asks for is what the disk says."""
@@ -27,11 +28,16 @@ class Effects:
         self.book.holds(Law.RECORDED_FIRST, asked, f"{type(action).__name__} that no recorded goal asks for")
 
     def _elsewhere(self, action: Action, goal: Goal) -> bool:
-        """Whether a replica is stopped since it belongs to another zone by now, or was, and by old news is still there."""
+        """Whether a replica is stopped since it belongs to another zone by now, or was, and by old news is there still."""
         if not isinstance(action, StopReplica):
             return False
         one = self.book.site.machine.there.get(action.replica)
-        return one is None or one.zone != goal.zone_of(one.id)
+        if one is None:
+            return action.replica in self.moved
+        if one.zone == goal.zone_of(one.id):
+            return False
+        self.moved.add(one.id)
+        return True
 
     def took(self, wanted: Wanted) -> None:
         """The proxies took a wish."""

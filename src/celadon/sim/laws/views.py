@@ -25,10 +25,14 @@ FREEZES_MAX = 3
 HARM_TICKS = 12
 """Harm that can be seen leads away from green within so many ticks, given a blue that is ready."""
 
-PROOF_TICKS = 60
-"""The same where nothing less than a proof by green's own limits is listened to: a suspicion was forgiven, requests did
-not go where they were sent, or blue was the worse one until then. The limits' bets prove it in eleven windows of 10 s at
-the most, if green was calm for ten minutes before."""
+PROOF_TICKS = 40
+"""The same where a suspicion was forgiven, or where requests did not go where they were sent: then nothing less than a
+proof by green's own limits is listened to."""
+
+OUTDONE = 25
+OUTDONE_TICKS = 75
+"""The same where blue had given so many errors more than green: each of them outweighs some of green's, and the limits'
+bets prove a quarter of errors against 5 % in 121 s, if green was calm for ten minutes before."""
 
 HARM_SHARE = 0.25
 HARM_ANSWERS = 400
@@ -63,7 +67,7 @@ class Visit:
 
 @dataclass(slots=True)
 class Harmed:
-    """Visible harm as long as it lasts. answers: green's before it. outdone: blue had failed more of its answers by then."""
+    """Visible harm as long as it lasts. answers: green's before it. outdone: blue had been far worse by then."""
 
     answers: int
     outdone: bool
@@ -231,11 +235,9 @@ class Views:
     def _counted(self) -> Counted:
         return {one: (counts[0], counts[1]) for one, counts in self.book.site.callers.by.items()}
 
-    def _failed(self, revision: RevisionId) -> float:
-        """Which part of a revision's answers failed since the release began."""
-        answers, errors = self._counted().get(revision, (0, 0))
-        answers_before, errors_before = self.begun[1].get(revision, (0, 0))
-        return (errors - errors_before) / max(answers - answers_before, 1)
+    def _failed(self, revision: RevisionId) -> int:
+        """How many of a revision's answers failed since the release began."""
+        return self._counted().get(revision, (0, 0))[1] - self.begun[1].get(revision, (0, 0))[1]
 
     def _harmed(self, after: Memory, facts: Facts, now: Now, judged: Verdict | None) -> None:
         """Green fails before everybody's eyes, and blue could serve."""
@@ -263,10 +265,11 @@ class Views:
             self.harmed = None
             return
         if self.harmed is None:
-            self.harmed = Harmed(answers, self._failed(release.blue) > self._failed(release.green))
+            outdone = self._failed(release.blue) - self._failed(release.green) >= OUTDONE
+            self.harmed = Harmed(answers, outdone)
         harmed = self.harmed
-        proof_alone = release.forgiven >= 1 or isinstance(judged, Invalid) or harmed.outdone
-        limit = PROOF_TICKS if proof_alone else HARM_TICKS
+        proof_alone = release.forgiven >= 1 or isinstance(judged, Invalid)
+        limit = OUTDONE_TICKS if harmed.outdone else PROOF_TICKS if proof_alone else HARM_TICKS
         late = harmed.ticks >= limit and answers - harmed.answers >= HARM_ANSWERS
         self.book.holds(
             Law.HARM_TURNS_BACK,

@@ -218,6 +218,9 @@ class EnvoyRouter:
         if track is None:
             return Known(value=RouteFacts(notes=self._told_of_runs()), taken_at=self._seen_at)
         pending = None if track.settled or track.stuck else track.target
+        known = [wanted.routes for wanted in (pending, track.confirmed) if wanted is not None]
+        if pending is not None and (written := track.kept.published) and written.routes not in known:
+            pending = written  # Something else is wanted by now, but these routes come into force first.
         facts = RouteFacts(
             confirmed=track.confirmed,
             pending=pending,
@@ -397,7 +400,8 @@ class EnvoyRouter:
         self._ears.counted(self._reading.source, partial(stats.requests, last, look.readings))
         if look.whole:
             self._take(look.view, whole=True)
-        self._seen_at, self._blind, self._looked_at = now, "", time.monotonic()
+        later = self._seen_at if now < self._seen_at <= self._clock() else now
+        self._seen_at, self._blind, self._looked_at = later, "", time.monotonic()
 
     def runs(self) -> tuple[tuple[int, str], ...]:
         """Every run of Envoy that serves, as it was seen last, by process id and start time in clock ticks."""

@@ -64,10 +64,13 @@ def test_where_no_ratio_is_taken_a_loud_turn_alone_is_run_again() -> None:
     assert (counts, again) == ({"a": [1.0, 1.0], "b": [1.0, 1.0]}, {"a": [], "b": [3.1]})
 
 
-def test_a_party_may_have_loud_turns_in_every_round() -> None:
-    lags = iter([4.0, 4.0, 1.0] * 3)
+def test_a_party_may_have_a_loud_turn_in_every_round_and_no_more_in_all() -> None:
+    lags = iter([4.0, 1.0] * 3)
     counts, again = by_turns({"a": lambda _: next(lags)}, rounds=3, lag_ms_p99=lambda lag: lag, read=calm)
-    assert (counts, again) == ({"a": [1.0] * 3}, {"a": [4.0] * 6})
+    assert (counts, again) == ({"a": [1.0] * 3}, {"a": [4.0] * 3})
+    lags = iter([4.0, 4.0, 1.0] * 3)
+    with pytest.raises(VoidError, match="more turns than 3 did not count"):
+        by_turns({"a": lambda _: next(lags)}, rounds=3, lag_ms_p99=lambda lag: lag, read=calm)
 
 
 def test_after_three_loud_turns_in_a_row_nothing_is_said() -> None:

@@ -15,6 +15,7 @@ from celadon.domain.names import ServiceKey
 from celadon.domain.problem import LastingFault, TransientFault
 from celadon.domain.reason import Code
 from celadon.domain.release import Phase
+from celadon.domain.spec import Watch
 from celadon.store.journal import SqliteJournal
 
 FRAUD, RANKER, SEARCH = (ServiceKey(name=name) for name in ("fraud", "ranker", "search"))
@@ -54,7 +55,7 @@ def test_a_service_at_rest_is_due_once_a_period_and_when_it_is_woken(worlds: Wor
 def test_a_checkpoint_wakes_nobody_and_any_other_record_does(worlds: Worlds) -> None:
     worlds.deploy(FRAUD, BLUE)
     worlds.until_live(BLUE, of=[FRAUD])
-    worlds.deploy(FRAUD, GREEN)
+    worlds.deploy(FRAUD, GREEN, watch=Watch(watch_s=25, requests_min=10, deadline_s=60))
     woken: dict[bool, set[bool]] = {True: set(), False: set()}
     while worlds.view(FRAUD).memory.live == BLUE.id:
         seq = worlds.journal.read(FRAUD).seq

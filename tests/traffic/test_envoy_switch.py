@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import time
+from dataclasses import replace
 
 import pytest
 from envoy_world import BLUE, GREEN, caller, eventually, free_port, route_spec, running
@@ -36,6 +37,21 @@ def test_a_switch_is_confirmed_reaches_green_and_drains_blue():
             assert after.service in world.woken
             assert world.facts(after).unrouted[blue.address] <= time.time()
             assert green.address not in world.facts(after).unrouted
+
+    asyncio.run(story())
+
+
+def test_routes_that_are_not_wanted_any_more_and_come_into_force_all_the_same_are_told_as_under_way():
+    async def story():
+        async with running() as world:
+            blue, green = await world.upstream("blue"), await world.upstream("green")
+            route, both = route_spec(), {BLUE: [blue], GREEN: [green]}
+            first = await world.serve(world.wish("fraud", both, {BLUE: FULL}, route))
+            away = world.wish("fraud", both, {GREEN: FULL}, route)
+            track = world.router._plane.tracks[first.service]
+            track.kept, track.settled = replace(track.kept, published=away), False
+            seen = world.facts(first)
+            assert (seen.confirmed, seen.pending) == (first, away)
 
     asyncio.run(story())
 

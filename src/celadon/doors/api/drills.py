@@ -61,9 +61,8 @@ def read_order(body: Mapping[str, Any], settings: Settings | None) -> DrillOrder
         value = body.get(name)
         number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         if value is not None and not (number and low <= value <= high):
-            problems.append(
-                Problem(path=name, found=f"{value!r} is not a number between {low:g} and {high:g}")
-            )
+            found = f"{value:g} is too little or too much" if number else f"{value!r} is no number"
+            problems.append(Problem(path=name, found=found, hint=f"from {low:g} to {high:g}{_unit(name)}"))
     if problems:
         raise ProblemsError(problems)
     if settings is None:
@@ -77,11 +76,15 @@ def read_order(body: Mapping[str, Any], settings: Settings | None) -> DrillOrder
     return order
 
 
+def _unit(name: str) -> str:
+    return " s" if name.endswith("_s") else ""
+
+
 def _too_much(order: DrillOrder) -> Iterator[Problem]:
     """What is wrong in the whole, although each part of it is in its limits."""
     if order.kind is DrillKind.FILL_DISK and order.lasts_s > FULL_DISK_MAX_S:
         found = f"a full disk for {order.lasts_s:g} s, and nothing is decided for any service meanwhile"
-        yield Problem(path="lasts_s", found=found, hint=f"{FULL_DISK_MAX_S:g} at most")
+        yield Problem(path="lasts_s", found=found, hint=f"{FULL_DISK_MAX_S:g} s at most")
     requests = order.rate * (order.before_s + order.lasts_s)
     if requests > REQUESTS_MAX:
         hint = f"{REQUESTS_MAX} at most; a lower rate, or less time"

@@ -63,9 +63,9 @@ def run(
 ) -> int:
     """Make something fail under requests of its own, undo it, and say what callers noticed."""
     client, service = Client(where.socket), canonical(service)
-    given = {"before_s": (before, "--before"), "lasts_s": (lasts, "--seconds"), "rto_s": (rto, "--rto")}
+    given = {"before_s": before, "lasts_s": lasts, "rto_s": rto}
     body: Json = {"kind": kind, "insist": insist, "rate": rate}
-    body |= {name: seconds(text, option) for name, (text, option) in given.items() if text is not None}
+    body |= {name: seconds(text, OPTIONS[name]) for name, text in given.items() if text is not None}
     namespace, bare = split(service)
     with _as_options():
         asked = client.post(f"/v1/services/{bare}/drills?namespace={namespace}", body)

@@ -37,7 +37,7 @@ bench: $(STAMP)
 digests: $(STAMP)
 	$(BIN)/python -m celadon.sim --seeds 1000 --write
 
-# An hour, so it is none of the benchmarks: does anything grow that should not?
+# Two hours, so it is none of the benchmarks: does anything grow that should not?
 soak: $(STAMP)
 	$(BIN)/python -m bench.soak --minutes 120 --json
 	$(BIN)/python -m bench.soak --draw build/soak.svg

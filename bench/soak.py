@@ -48,13 +48,14 @@ JUDGED_S = 1800.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
     """How the time is spent. In the storm everything is killed, afterwards replicas alone, so that daemon and proxy
-    live long enough to show whether they grow; judged_s: from when on that is judged.
+    live long enough to show whether they grow; judged_s: from when on that is judged, proxy_judged_s: of the proxy.
     """
 
     seed: int
     length_s: float
     storm_s: float
     judged_s: float
+    proxy_judged_s: float
     every_s: float
     apart_s: tuple[float, float]
     rate_per_s: float
@@ -63,12 +64,14 @@ class Course:
 def course(minutes: float, seed: int, rate_per_s: float, *, quick: bool) -> Course:
     length_s = 60.0 if quick else 60 * minutes
     storm_s = length_s / 2 if quick else min(length_s / 6, STORM_S)
+    judged_s = 0.0 if quick else length_s / 3
     levels = length_s >= storm_s + LEVEL_S + JUDGED_S
     return Course(
         seed=seed,
         length_s=length_s,
         storm_s=storm_s,
-        judged_s=0.0 if quick else storm_s + LEVEL_S if levels else length_s / 3,
+        judged_s=judged_s,
+        proxy_judged_s=storm_s + LEVEL_S if levels else judged_s,
         every_s=2.0 if quick else 5.0,
         # A replica is back and healthy long before the next kill.
         apart_s=(2.0, 6.0) if quick else (6.0, 18.0),
@@ -241,7 +244,7 @@ def run(of: Course, out: Path) -> tuple[Report, list[str]]:
             soak.home.stop()
     # The last sample is of a daemon and a proxy that were just born: it counts what happened, and no curve.
     lived = soak.samples[:-1]
-    grown = growths(lived, of.judged_s)
+    grown = growths(lived, asdict(of))
     failed = lost(soak.heard.failures, soak.killer.away)
     strange = [one for service in soak.services for one in service.strange]
     for one in (*strange, *failed):
@@ -271,7 +274,7 @@ def run(of: Course, out: Path) -> tuple[Report, list[str]]:
 
 def _options() -> argparse.Namespace:
     options = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
-    options.add_argument("--minutes", type=float, default=60.0, help="how long releases go on")
+    options.add_argument("--minutes", type=float, default=120.0, help="how long releases go on")
     options.add_argument("--rate", type=float, default=75.0, help="requests a second over all services")
     options.add_argument("--json", action="store_true", help="end with one JSON object on a line")
     options.add_argument("--quick", action="store_true", help="a smoke test of a minute, without a verdict")

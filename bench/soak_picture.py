@@ -7,7 +7,7 @@ from typing import Any
 
 import matplotlib as mpl
 from bench.celadon_home import Json
-from bench.soak_figures import COUNT, LIMITS, curve
+from bench.soak_figures import COUNT, LIMITS, curve, judged_from
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -158,7 +158,7 @@ def _panel(axes: Axes, panel: Panel, course: Mapping[str, float], samples: Seque
             whole.values,
             color=line.colour,
             linewidth=1.3,
-            label=_label(line, course["judged_s"], samples),
+            label=_label(line, course, samples),
         )
     axes.set_title(panel.title, loc="left", fontsize=10.5, fontweight="bold", color=INK, pad=18)
     axes.text(0, 1.02, panel.unit, transform=axes.transAxes, fontsize=8, color=PALE)
@@ -168,10 +168,10 @@ def _panel(axes: Axes, panel: Panel, course: Mapping[str, float], samples: Seque
     axes.legend(loc="upper right", frameon=False, fontsize=8, ncols=2, borderaxespad=0, handlelength=1.2)
 
 
-def _label(line: Line, judged_s: float, samples: Sequence[Json]) -> str:
+def _label(line: Line, course: Mapping[str, float], samples: Sequence[Json]) -> str:
     if line.name not in LIMITS:
         return line.label
-    grown = growth(curve(samples, line.name).since(judged_s))
+    grown = growth(curve(samples, line.name).since(judged_from(line.name, course)))
     if LIMITS[line.name] is COUNT:
         return f"{line.label} ({grown.amount_per_hour:+.1f}/h)"
     return f"{line.label} ({grown.percent_per_hour:+.1f} %/h)"

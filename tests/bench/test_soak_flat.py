@@ -89,16 +89,25 @@ def samples(**rising):
     ]
 
 
+COURSE = {"judged_s": 1200.0, "proxy_judged_s": 2400.0}
+
+
+def test_a_proxy_that_levels_out_late_is_judged_from_then_on():
+    rows = [row | {"envoy_rss_mb": min(row["at_s"], 2000.0)} for row in samples()]
+    assert growing(growths(rows, COURSE)) == []
+    assert growing(growths(rows, {**COURSE, "proxy_judged_s": 1200.0})) != []
+
+
 def test_every_curve_has_its_limit_and_what_grows_is_named():
-    assert growing(growths(samples(), 1200)) == []
-    told = growing(growths(samples(daemon_fds=3, home_labels_mb=20), 1200))
+    assert growing(growths(samples(), COURSE)) == []
+    told = growing(growths(samples(daemon_fds=3, home_labels_mb=20), COURSE))
     assert [line.split()[0] for line in told] == ["daemon_fds", "home_labels_mb"]
     assert told[0].startswith("daemon_fds grows by 3.0")
 
 
 def test_figures_give_counts_in_pieces_and_the_rest_in_percent():
     rows = samples(daemon_fds=3, daemon_rss_mb=6)
-    figures = curve_figures(rows, growths(rows, 1200))
+    figures = curve_figures(rows, growths(rows, COURSE))
     assert figures["daemon_fds_growth_per_hour"] == pytest.approx(3, rel=0.01)
     assert figures["daemon_rss_mb_growth_percent_per_hour"] == pytest.approx(5.77, rel=0.02)
     assert figures["daemon_rss_mb_last"] == pytest.approx(106, rel=0.01)

@@ -25,14 +25,13 @@ FREEZES_MAX = 3
 HARM_TICKS = 12
 """Harm that can be seen leads away from green within so many ticks, given a blue that is ready."""
 
-PROOF_TICKS = 40
-"""The same where a suspicion was forgiven, or where requests did not go where they were sent: then nothing less than a
-proof by green's own limits is listened to."""
+PROOF_TICKS = 75
+"""The same where nothing less than a proof by green's own limits is listened to: a suspicion was forgiven, requests did
+not go where they were sent, or blue had been far worse. The limits' bets prove a quarter of errors against 5 % in 121 s, if
+green was calm for ten minutes before; a tick may come sooner than 2 s after the last one."""
 
 OUTDONE = 25
-OUTDONE_TICKS = 75
-"""The same where blue had given so many errors more than green: each of them outweighs some of green's, and the limits'
-bets prove a quarter of errors against 5 % in 121 s, if green was calm for ten minutes before."""
+"""So many errors more by blue outweigh what green does within a few ticks."""
 
 HARM_SHARE = 0.25
 HARM_ANSWERS = 400
@@ -268,8 +267,8 @@ class Views:
             outdone = self._failed(release.blue) - self._failed(release.green) >= OUTDONE
             self.harmed = Harmed(answers, outdone)
         harmed = self.harmed
-        proof_alone = release.forgiven >= 1 or isinstance(judged, Invalid)
-        limit = OUTDONE_TICKS if harmed.outdone else PROOF_TICKS if proof_alone else HARM_TICKS
+        proof_alone = release.forgiven >= 1 or isinstance(judged, Invalid) or harmed.outdone
+        limit = PROOF_TICKS if proof_alone else HARM_TICKS
         late = harmed.ticks >= limit and answers - harmed.answers >= HARM_ANSWERS
         self.book.holds(
             Law.HARM_TURNS_BACK,

@@ -1,6 +1,7 @@
 """Durations in buckets: each ends 5 % above the one before it, so that sums are exact and margins whole buckets."""
 
 import math
+from collections.abc import Sequence
 
 Buckets = tuple[tuple[int, int], ...]
 """How many answers took how long, as (bucket, answers) with buckets rising."""
@@ -17,3 +18,17 @@ def bucket(duration_us: float) -> int:
 def end_us(number: int) -> float:
     """The longest duration of a bucket."""
     return FIRST_US * GROWTH**number
+
+
+def at_bounds(steps: Sequence[tuple[float, int]], bounds: Sequence[float]) -> list[int]:
+    """What a cumulative histogram counts up to each of these bounds: the most of its steps at or below it.
+
+    steps: (upper bound, answers at or below it), bounds: both rising. Each step is looked at once.
+    """
+    counts, most, place = [], 0, 0
+    for bound in bounds:
+        while place < len(steps) and steps[place][0] <= bound:
+            most = max(most, steps[place][1])
+            place += 1
+        counts.append(most)
+    return counts

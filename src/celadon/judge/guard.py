@@ -6,6 +6,7 @@ and never says fine on less than that. The judge that compares green with blue f
 
 from itertools import pairwise
 
+from celadon.domain.durations import at_bounds
 from celadon.domain.facts import Known, Unknown
 from celadon.domain.names import RevisionId
 from celadon.domain.plan import FULL, Guard
@@ -128,8 +129,7 @@ def _merge(
 ) -> tuple[tuple[float, int], ...]:
     """Cumulative buckets of both; a bound that one side lacks takes that side's count at its next lower bound."""
     bounds = sorted({bound for bound, _ in (*a, *b)})
-    return tuple((bound, _at(a, bound) + _at(b, bound)) for bound in bounds)
-
-
-def _at(latency: tuple[tuple[float, int], ...], bound: float) -> int:
-    return max((count for upper, count in latency if upper <= bound), default=0)
+    return tuple(
+        (bound, below + more)
+        for bound, below, more in zip(bounds, at_bounds(a, bounds), at_bounds(b, bounds), strict=True)
+    )

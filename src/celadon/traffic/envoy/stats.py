@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from celadon.domain.durations import at_bounds
 from celadon.domain.names import RevisionId, ServiceKey
 from celadon.domain.samples import Counts, Cursor, Samples
 from celadon.traffic.envoy.snapshot import Use
@@ -74,15 +75,19 @@ def together(readings: Sequence[Reading]) -> Reading:
 
 
 def _sum(one: Tally, other: Tally) -> Tally:
-    bounds = one.latency.keys() | other.latency.keys()
     return Tally(
         requests=one.requests + other.requests,
         errors=one.errors + other.errors,
-        latency={bound: _at(one.latency, bound) + _at(other.latency, bound) for bound in bounds},
+        latency=_summed(one.latency, other.latency),
         unrepeatable=one.unrepeatable + other.unrepeatable,
         copies=one.copies + other.copies,
         copy_errors=one.copy_errors + other.copy_errors,
     )
+
+
+def _summed(one: Mapping[int, int], other: Mapping[int, int]) -> dict[int, int]:
+    bounds = sorted(one.keys() | other.keys())
+    return {bound: a + b for bound, a, b in zip(bounds, _at(one, bounds), _at(other, bounds), strict=True)}
 
 
 Stat = Mapping[str, Any]
@@ -227,11 +232,14 @@ def _more(before: int, after: int) -> int:
 
 def _difference(before: Tally, after: Tally) -> Tally:
     whole, known = max(after.latency.values(), default=0), max(before.latency.values(), default=0)
-    then = before.latency if whole >= known else {}
+    then, bounds = before.latency if whole >= known else {}, sorted(after.latency)
     return Tally(
         requests=_more(before.requests, after.requests),
         errors=_more(before.errors, after.errors),
-        latency={bound: max(0, n - _at(then, bound)) for bound, n in after.latency.items()},
+        latency={
+            bound: max(0, after.latency[bound] - count)
+            for bound, count in zip(bounds, _at(then, bounds), strict=True)
+        },
     )
 
 
@@ -245,9 +253,9 @@ def _counts(revision: RevisionId, grown: Tally) -> Counts:
     )
 
 
-def _at(latency: Mapping[int, int], bound: int) -> int:
+def _at(latency: Mapping[int, int], bounds: Sequence[int]) -> Sequence[int]:
     """A cursor holds a histogram by its steps: any bound has the count of the last step at or below it."""
-    return max((count for step, count in latency.items() if step <= bound), default=0)
+    return at_bounds(sorted(latency.items()), bounds)
 
 
 def _rising(grown: Iterable[tuple[float, int]]) -> Iterable[tuple[float, int]]:

@@ -155,7 +155,7 @@ def test_a_drill_is_measured_struck_undone_and_told(world: World, drills: Drills
         Code.DRILL_STRIKES,
         Code.DRILL_STRUCK,
         Code.DRILL_OVER,
-        Code.DRILL_PASSED,
+        Code.DRILL_PASSED_UNWATCHED,
     ]
 
 

@@ -137,7 +137,7 @@ def test_a_proxy_that_ends_is_felt_and_a_second_one_takes_over(file, capsys):
 
 def test_requests_at_a_replica_that_hangs_are_lost_only_where_the_route_repeats_none(file, capsys):
     def hangs():
-        return told(capsys, "--green", "good", "--seeds", "4", "--faults", "hang")["rehearsals"]
+        return told(capsys, "--green", "good", "--seeds", "12", "--faults", "hang")["rehearsals"]
 
     lost = hangs()
     assert sum(one["stuck"] for one in lost) == sum(one["failed"] for one in lost) > 0

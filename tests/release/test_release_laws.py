@@ -91,8 +91,9 @@ def judged(step: Step) -> Judged | None:
 def recorded(choice: Choice, at: float) -> Memory:
     """The memory once the goal is in the journal."""
     goal = place(choice.memory, choice.routes)
-    changed = goal != choice.memory.goal
-    return replace(choice.memory, goal=goal, goal_at=at if changed else choice.memory.goal_at)
+    old = choice.memory.goal
+    moved = old is None or goal.routes != old.routes
+    return replace(choice.memory, goal=goal, routed_at=at if moved else choice.memory.routed_at)
 
 
 def walk(memory: Memory, path: list[Step]) -> list[tuple[Memory, Facts, Step, Choice]]:

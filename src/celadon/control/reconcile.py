@@ -21,7 +21,7 @@ from celadon.domain.action import (
 )
 from celadon.domain.facts import Facts, Known, ReplicaFact, ReplicaState, RouteFacts, SourceState, fresh
 from celadon.domain.goal import Arm, Cover, Endpoint, Goal, ReplicaSet, Wanted, arm_of
-from celadon.domain.memory import Memory
+from celadon.domain.memory import Memory, not_before
 from celadon.domain.names import Address, Digest, ReplicaId, RevisionId, ServiceKey
 from celadon.domain.release import Phase
 from celadon.domain.values import replace
@@ -250,7 +250,7 @@ def _unreached(replica: ReplicaFact, memory: Memory, goal: Goal, facts: Facts, s
     if address is None or replica.state in {ReplicaState.EXITED, ReplicaState.STARTING}:
         return True
     assert isinstance(facts.routes, Known)
-    if not memory.told_of_goal(facts.routes.taken_at, facts.at):
+    if not not_before(memory.goal_at, facts.routes.taken_at, facts.at):
         return False
     if address in served.drained:
         return True

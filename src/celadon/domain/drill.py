@@ -58,11 +58,12 @@ class DrillVerdict(StrEnum):
 class Victim:
     """One process that a lease is about. pid: which run of it, so that what is started in its place is spared.
 
-    replica None: a proxy, or the daemon.
+    replica None: a proxy, or the daemon. zone: where it runs, "" where a service has none.
     """
 
     replica: ReplicaId | None = None
     pid: int
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

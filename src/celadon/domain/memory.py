@@ -28,9 +28,9 @@ class Memory:
 
     seq, epoch: of the last journal record folded in. commands: asked and not yet answered, oldest first.
     proved: revisions whose golden requests passed, with the digest of those requests ("" for none).
-    goldens: per known revision, the golden requests it was deployed with ("" for none).
+    goldens: per known revision, the golden requests it was promoted with, or deployed with if it never was ("" for none).
     releases_asked: how many releases were ever asked for; the next one is number releases_asked + 1.
-    goal_at: when the goal was recorded as it is (wall time).
+    goal_at, routed_at: when the goal, and its routes, were recorded as they are (wall time).
     removing: the service is being taken down; removed: nothing of it is left but its journal.
     drill: the rehearsed failure under way; drills: how the last ones ended, oldest first.
     """
@@ -49,6 +49,7 @@ class Memory:
     releases_asked: int = 0
     goal: Goal | None = None
     goal_at: float = 0.0
+    routed_at: float = 0.0
     evidence: Evidence | None = None
     commands: tuple[Asked, ...] = ()
     probation: Probation | None = None
@@ -57,10 +58,11 @@ class Memory:
     drill: Drill | None = None
     drills: tuple[DrillReport, ...] = ()
 
-    def told_of_goal(self, seen_at: float, wall: float) -> bool:
-        """Whether what was seen at `seen_at` can tell of the goal as it is: older news do not know where that led.
 
-        What lies in the future of `wall` came before what does not: the clock was set back. Where it was set back by
-        less than the time since the last look, that look is taken for a later one until the next.
-        """
-        return (self.goal_at <= wall, self.goal_at) <= (seen_at <= wall, seen_at)
+def not_before(asked_at: float, seen_at: float, wall: float) -> bool:
+    """Whether what was seen at `seen_at` can tell of what was asked: older news do not know where that led.
+
+    What lies in the future of `wall` came before what does not: the clock was set back. Where it was set back by less
+    than the time since the last look, that look is taken for a later one until the next.
+    """
+    return (asked_at <= wall, asked_at) <= (seen_at <= wall, seen_at)

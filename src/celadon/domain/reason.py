@@ -103,6 +103,7 @@ class Code(StrEnum):
     DRILL_OVER = "drill_over"
     DRILL_ENDS_EARLY = "drill_ends_early"
     DRILL_PASSED = "drill_passed"
+    DRILL_PASSED_UNWATCHED = "drill_passed_unwatched"
     DRILL_FAILED_REQUESTS = "drill_failed_requests"
     DRILL_TOO_SLOW = "drill_too_slow"
     DRILL_HELD_BACK = "drill_held_back"
@@ -251,6 +252,8 @@ TEXTS: dict[Code, str] = {
     Code.DRILL_ENDS_EARLY: "a person ended it",
     Code.DRILL_PASSED: "{failed} of {requests} requests failed, longest gap {gap_ms:.0f} ms, "
     "served as before after {rto_s:.2f} s (goal {goal_s:g} s)",
+    Code.DRILL_PASSED_UNWATCHED: "{failed} of {requests} requests failed, longest gap {gap_ms:.0f} ms; no release was "
+    "watched, so nothing could be decided on counters that stood still",
     Code.DRILL_FAILED_REQUESTS: "{failed} of {requests} requests failed that may be repeated, longest gap {gap_ms:.0f} ms",
     Code.DRILL_TOO_SLOW: "served as before only after {rto_s:.2f} s, goal {goal_s:g} s; "
     "{failed} of {requests} requests failed",

@@ -231,7 +231,8 @@ def begin(memory: Memory, command: Deploy | Rollback, wall: float) -> tuple[Memo
         because=why,
     )
     revisions = memory.revisions if isinstance(command, Rollback) else _with(memory, command.revision)
-    goldens = {**memory.goldens, green: settings.golden or ""}
+    # Others than those that a known revision was promoted with are its own only once it is promoted with them.
+    goldens = {green: settings.golden or "", **memory.goldens}
     after = replace(
         memory,
         release=release,

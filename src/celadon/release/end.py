@@ -71,6 +71,7 @@ def _promoted(memory: Memory, release: Release, probation: Probation | None, wal
         memory,
         live=release.green,
         settings=release.settings,
+        goldens={**memory.goldens, release.green: release.settings.golden or ""},
         predecessor=held,
         probation=probation or memory.probation,
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from celadon.domain.facts import Facts, Known, Now, Refused, RouteFacts, Unknown, fresh
 from celadon.domain.goal import Route
 from celadon.domain.headroom import Headroom
-from celadon.domain.memory import Memory
+from celadon.domain.memory import Memory, not_before
 from celadon.domain.names import RevisionId
 from celadon.domain.reason import Reason
 from celadon.domain.verdict import Judged, Verdict
@@ -68,7 +68,7 @@ class Seen:
         confirmed, pending = served.value.confirmed, served.value.pending
         return (
             fresh(served, self.now.wall)
-            and memory.told_of_goal(served.taken_at, self.now.wall)
+            and not_before(memory.routed_at, served.taken_at, self.now.wall)
             and confirmed is not None
             and confirmed.routes == asked
             and (pending is None or pending.routes == asked)

@@ -1,5 +1,6 @@
 """The steps once traffic moves: gates, confirmation, the watch, the end, and the way back."""
 
+from celadon.domain.facts import FRESH_S
 from celadon.domain.memory import Memory
 from celadon.domain.plan import Stage
 from celadon.domain.reason import Code, Reason, because, text
@@ -66,6 +67,8 @@ def watching(memory: Memory, release: Release, seen: Seen) -> Step:
             return _onward(memory, release, _ended(memory, release, verdict.because, seen), seen)
         return Step(memory=memory, because=_goes_on(verdict.because, stage.dwell_s - release.dwelt_s))
     why = because(Code.NO_SAMPLES, why="nothing was counted yet") if verdict is None else verdict.because
+    if isinstance(verdict, Fine) and not seen.samples_fresh:
+        why = because(Code.NO_SAMPLES, why=f"nothing was counted for more than {FRESH_S:g} s")
     return _undecided(memory, release, why if in_force else because(Code.ROUTE_PENDING), seen)
 
 

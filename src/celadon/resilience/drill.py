@@ -146,13 +146,19 @@ def _answered(memory: Memory, asked: Asked, facts: Facts, now: Now) -> tuple[Mem
             return replace(memory, drill=drill), why
         case EndDrill(drill=number):
             why = because(Code.DRILL_ENDS_EARLY)
-            if memory.drill is not None and memory.drill.number == number and memory.drill.ends is None:
-                memory = replace(memory, drill=replace(memory.drill, ends=why))
+            going = memory.drill
+            if going is not None and going.number == number and not (going.ends or _undone(going)):
+                memory = replace(memory, drill=replace(going, ends=why))
             return memory, why
         case MarkDrill(drill=number):
             return memory, because(Code.DRILL_MARKED, drill=number)
         case _:
             return None
+
+
+def _undone(drill: Drill) -> bool:
+    """Whether it is being undone already: who ends it then takes nothing from what it has shown."""
+    return drill.phase is DrillPhase.UNDOING
 
 
 def _step(memory: Memory, drill: Drill, facts: Facts, now: Now) -> tuple[Memory, list[Reason]]:

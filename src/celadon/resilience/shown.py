@@ -1,6 +1,6 @@
 """What a drill has shown. Pure."""
 
-from celadon.domain.drill import Drill, DrillVerdict, FaultFact, Measured, ProbeFact
+from celadon.domain.drill import Drill, DrillKind, DrillVerdict, FaultFact, Measured, ProbeFact
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because
 from celadon.domain.spec import RetryWhen
@@ -14,6 +14,7 @@ REQUESTS_MIN = 20
 
 VERDICTS: dict[Code, DrillVerdict] = {
     Code.DRILL_PASSED: DrillVerdict.PASS,
+    Code.DRILL_PASSED_UNWATCHED: DrillVerdict.PASS,
     Code.DRILL_FAILED_REQUESTS: DrillVerdict.FAIL,
     Code.DRILL_TOO_SLOW: DrillVerdict.FAIL,
     Code.DRILL_HELD_BACK: DrillVerdict.FAIL,
@@ -69,6 +70,8 @@ def verdict(
         )
     if found.failed and _repeatable(memory):
         return because(Code.DRILL_FAILED_REQUESTS, gap_ms=found.gap_ms, **counts)
+    if drill.order.kind is DrillKind.FREEZE_METRICS and drill.moved is None:
+        return because(Code.DRILL_PASSED_UNWATCHED, gap_ms=found.gap_ms, **counts)
     return because(Code.DRILL_PASSED, gap_ms=found.gap_ms, rto_s=found.rto_s, goal_s=goal_s, **counts)
 
 

@@ -50,6 +50,8 @@ def _too_few(memory: Memory, facts: Facts, kind: DrillKind, hit: Sequence[Victim
         return "there is one proxy, and nobody takes over from it; `celadon up --proxies 2` runs two"
     if kind is DrillKind.KILL_ZONE and not redundancy.zones:
         return "it has no `zones`, so that all of it would be lost"
+    if kind is DrillKind.KILL_ZONE and (astray := _astray(memory, facts)):
+        return f"{astray} are not in the zones yet where they belong"
     if kind is DrillKind.KILL_FIRST_PRIORITY and not redundancy.standby:
         return "it has no `standby` that could take over"
     gone = {victim.pid for victim in hit}
@@ -60,6 +62,13 @@ def _too_few(memory: Memory, facts: Facts, kind: DrillKind, hit: Sequence[Victim
         return None
     stands = f" and {behind} of {redundancy.standby} behind them" if redundancy.standby else ""
     return f"{main} ready replicas{stands} would be left, and {needed} carry the service"
+
+
+def _astray(memory: Memory, facts: Facts) -> str:
+    """Which replicas of what carries the service are still to be moved; in words."""
+    goal = memory.goal
+    moving = [one for one in _ready(memory, facts) if goal is not None and one.zone != goal.zone_of(one.id)]
+    return f"{len(moving)} replicas" if moving else ""
 
 
 def victims(memory: Memory, facts: Facts, kind: DrillKind, number: int) -> tuple[Victim, ...]:
@@ -94,7 +103,9 @@ def _hit_last(memory: Memory, kind: DrillKind) -> ReplicaId | None:
 
 
 def _as_victims(replicas: Sequence[ReplicaFact]) -> tuple[Victim, ...]:
-    return tuple(Victim(replica=one.id, pid=one.pid) for one in replicas if one.pid is not None)
+    return tuple(
+        Victim(replica=one.id, pid=one.pid, zone=one.zone) for one in replicas if one.pid is not None
+    )
 
 
 def _ready(memory: Memory, facts: Facts) -> list[ReplicaFact]:
@@ -131,7 +142,7 @@ def in_words(kind: DrillKind, hit: Sequence[Victim]) -> str:
         case DrillKind.HANG_REPLICA:
             return f"SIGSTOP to replica {names}"
         case DrillKind.KILL_ZONE:
-            return f"SIGKILL to every replica of a zone: {names}"
+            return f"SIGKILL to every replica of zone {hit[0].zone}: {names}"
         case DrillKind.KILL_FIRST_PRIORITY:
             return f"SIGKILL to every replica of the first set: {names}"
         case DrillKind.KILL_PROXY:

@@ -14,7 +14,7 @@ from celadon.domain.release import Taken
 from celadon.domain.values import replace
 from celadon.store.codec import DecodeError, decode, encode
 
-KEPT_BY_THE_JOURNAL = frozenset({"service", "seq", "epoch", "commands", "goal_at"})
+KEPT_BY_THE_JOURNAL = frozenset({"service", "seq", "epoch", "commands", "goal_at", "routed_at"})
 """Fields of Memory that follow from where a record stands and are never written by a tick."""
 
 
@@ -81,8 +81,14 @@ def _decided(memory: Memory, record: Record) -> Memory:
     handled = frozenset(body.get("handled", ()))
     values = {name: decode(types[name], data) for name, data in changed.items()}
     commands = tuple(asked for asked in memory.commands if asked.seq not in handled)
-    goal_at = record.at if "goal" in values else memory.goal_at
-    return replace(memory, commands=commands, goal_at=goal_at, **values)
+    after = replace(memory, commands=commands, **values)
+    return _dated(memory, after, record.at) if "goal" in values else after
+
+
+def _dated(before: Memory, after: Memory, at: float) -> Memory:
+    """A memory with another goal than before, which is recorded at this time."""
+    routes = [memory.goal.routes if memory.goal else () for memory in (before, after)]
+    return replace(after, goal_at=at, routed_at=before.routed_at if routes[0] == routes[1] else at)
 
 
 def led(memory: Memory, epoch: int, at: float) -> Memory:
@@ -136,7 +142,7 @@ def stamped(before: Memory, after: Memory, at: float) -> Memory:
     if old is not None and replace(goal, stamp=old.stamp) == old:
         return replace(after, goal=old)
     goal = replace(goal, stamp=Stamp(epoch=before.epoch, seq=before.seq + 1))
-    return replace(after, goal=goal, goal_at=at)
+    return _dated(before, replace(after, goal=goal), at)
 
 
 def _about(before: Memory, after: Memory) -> str | None:

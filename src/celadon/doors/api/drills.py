@@ -61,7 +61,9 @@ def read_order(body: Mapping[str, Any], settings: Settings | None) -> DrillOrder
         value = body.get(name)
         number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         if value is not None and not (number and low <= value <= high):
-            found = f"{value:g} is too little or too much" if number else f"{value!r} is no number"
+            found = f"{value!r} is no number"
+            if number:
+                found = f"{value:.10g} is too {'little' if value < low else 'much'}"
             problems.append(Problem(path=name, found=found, hint=f"from {low:g} to {high:g}{_unit(name)}"))
     if problems:
         raise ProblemsError(problems)

@@ -11,9 +11,9 @@ from celadon.doors.cli.ahead import ahead_lines
 from celadon.doors.cli.client import Client
 from celadon.doors.cli.exits import ExitCode, of_all
 from celadon.doors.cli.lines import STRONG, Line
-from celadon.doors.cli.plan import difference_lines, is_first, later
+from celadon.doors.cli.plan import difference_lines, later, steps_of
 from celadon.doors.cli.screen import OUTPUTS, is_plain, room, say_json, show_lines
-from celadon.doors.cli.steps import step_lines, steps
+from celadon.doors.cli.steps import step_lines
 from celadon.doors.cli.top import COMMANDS, Where
 from celadon.doors.cli.tree import name
 
@@ -109,7 +109,7 @@ def _show_plan(client: Client, found: bundle.Bundle, asked: Json, *, plain: bool
     """What will change, and the steps of the release where one is needed."""
     differences = client.post("/v1/plan", asked)["services"]
     for loaded, difference in zip(found.services, differences, strict=True):
-        ahead = step_lines(steps(loaded.spec, first=is_first(difference))) if difference["releases"] else []
+        ahead = step_lines(steps_of(loaded.spec, difference))
         if difference["releases"] and loaded.spec.release.exposure is not None:
             ahead += later(ahead_lines(loaded.spec, None, None), difference)
         show_lines(

@@ -40,9 +40,15 @@ def drill() -> None:
 @drill.command("run")
 @click.argument("kind")
 @click.argument("service")
-@click.option("--before", help="How long callers are watched first [5s].")
-@click.option("--seconds", "lasts", help="How long the failure may be there at most, as 10s.")
-@click.option("--rto", help="Within how long callers must be served as before, as 2s.")
+@click.option("--before", help="How long callers are watched first, up to 10m [5s].")
+@click.option(
+    "--seconds",
+    "lasts",
+    help="How long the failure may be there at most, up to 1h; see docs/drills.md for what it is without.",
+)
+@click.option(
+    "--rto", help="Within how long callers must be served as before [1s, and what it takes to notice a hang]."
+)
 @click.option("--rate", type=float, help="Requests of its own per second [25].")
 @click.option("--insist", is_flag=True, help="Although a release moves, or too few would be left.")
 @click.option("--detach", is_flag=True, help="Do not follow the drill.")

@@ -8,13 +8,14 @@ import click
 
 from celadon.domain.names import DIGEST
 from celadon.domain.problem import Problem, ProblemsError
+from celadon.domain.spec import ServiceSpec
 from celadon.doors.cli import bundle, inspect, sources
 from celadon.doors.cli.ahead import ahead_lines, part_of, rate_of, told
 from celadon.doors.cli.client import Client, DaemonGoneError
 from celadon.doors.cli.exits import ExitCode
 from celadon.doors.cli.lines import BAD, GOOD, PLAIN, QUIET, STRONG, WAIT, Line, entry
 from celadon.doors.cli.screen import OUTPUTS, is_plain, say_json, show_lines
-from celadon.doors.cli.steps import step_lines, steps
+from celadon.doors.cli.steps import in_place, step_lines, steps
 from celadon.doors.cli.top import COMMANDS, Where
 from celadon.doors.offered import default_path
 from celadon.judge.exposure import impossible
@@ -58,7 +59,7 @@ def plan(
             "difference": difference,
             "difference_unknown_because": unknown,
             "options": [{"path": p, "value": v, "is_default": d} for p, v, d in explain(loaded.spec)],
-            "steps": steps(loaded.spec, first=is_first(difference)),
+            "steps": steps_of(loaded.spec, difference),
             "ahead": told(loaded.spec, rate_per_s, base),
             "notes": _notes(loaded),
         }
@@ -89,6 +90,13 @@ def refuse_impossible(found: bundle.Bundle) -> None:
 def is_first(difference: Json | None) -> bool:
     """Whether it is known that nothing is live, so that there is nothing to share requests with."""
     return difference is not None and not difference["live"]
+
+
+def steps_of(spec: ServiceSpec, difference: Json | None) -> list[str]:
+    """What a deploy does, step by step; of a service of which nothing is known it is what a release does."""
+    if difference is None or difference["releases"]:
+        return steps(spec, first=is_first(difference))
+    return in_place(spec, difference) if difference["changes"] else []
 
 
 def later(ahead: list[Line], difference: Json | None) -> list[Line]:

@@ -356,7 +356,9 @@ def summary(one: Rehearsal) -> list[Line]:
 def notes(spec: ServiceSpec) -> list[str]:
     """What a rehearsal of this service does not tell."""
     compare, redundancy = spec.release.compare, spec.redundancy
-    said = ["no model is loaded and no golden request sent: green is as `--green` says"]
+    said = [
+        "no model is loaded: green is as `--green` says, and answers three golden requests, where there are any, as it should"
+    ]
     said.append(
         "a replica carries any number of requests here: what the rest carries after a loss is not rehearsed"
     )

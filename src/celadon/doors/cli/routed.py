@@ -19,7 +19,8 @@ def route_lines(route: Json | None) -> Iterator[Line]:
     if route["unknown_because"]:
         yield entry("traffic", (f"not known: {route['unknown_because']}", BAD), *changing)
     elif not route["groups"]:
-        yield entry("traffic", ("nothing is routed", QUIET), *changing)
+        none = "not confirmed yet" if route["pending"] else "nothing is routed"
+        yield entry("traffic", (none, WAIT if route["pending"] else QUIET), *changing)
     for title, group in zip(("traffic", "", "", ""), route["groups"] or (), strict=False):
         yield entry(title, *_group(group), *changing)
     if route["refused"]:

@@ -1,6 +1,7 @@
 """The way of a release as sentences, before it begins. Pure."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from celadon.domain.compare import Compare
 from celadon.domain.draw import EVERY
@@ -9,6 +10,8 @@ from celadon.domain.spec import Ends, OnDeadline, Serves, ServiceSpec
 from celadon.doors.cli.human import several, share, span
 from celadon.doors.cli.lines import TITLE, Line, entry
 from celadon.release.plan import plan_of
+
+Json = dict[str, Any]
 
 PERSON = "wait for a person: `celadon promote` or `celadon abort`"
 
@@ -33,6 +36,22 @@ def steps(spec: ServiceSpec, *, first: bool = False) -> list[str]:
             _full(spec, plan, stage) if stage.share == FULL and plan.match == EVERY else _stage(plan, stage)
         )
     return [*said, *_end(plan)]
+
+
+def in_place(spec: ServiceSpec, difference: Json) -> list[str]:
+    """What becomes of other settings for what is live already, which needs no release."""
+    paths = [change["path"] for change in difference["changes"]]
+    wanted = spec.replicas.wanted
+    said = []
+    if any(path.startswith("spec/replicas") for path in paths):
+        said.append(f"start or stop replicas of what is live, until there are {wanted}")
+    if any(path.startswith("spec/redundancy/zones") for path in paths):
+        said.append("start each replica again in its zone, one at a time while all others are ready")
+    if any(path.startswith("spec/redundancy/standby") for path in paths):
+        said.append(f"start or stop standbys, until there are {spec.redundancy.standby}")
+    if any(path.startswith("spec/route") for path in paths):
+        said.append("move the route at once")
+    return said or ["take them up at once; nothing is started or stopped for it"]
 
 
 def step_lines(said: list[str]) -> list[Line]:

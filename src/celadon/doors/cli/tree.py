@@ -67,10 +67,11 @@ def _block(view: Json, now: float) -> Iterator[Line]:
     for waiting in view["waiting_releases"]:
         if release is None or waiting != release["release"]:
             yield entry("next", (f"{waiting} waits for its turn", WAIT))
-    yield entry("why", (first_line(view["reason"]["text"]), PLAIN))
-    yield from _needs(view)
     if view["fault"]:
         yield entry("stands", (f"the loop of this service stands still: {view['fault']}", BAD))
+    else:
+        yield entry("why", (first_line(view["reason"]["text"]), PLAIN))
+    yield from _needs(view)
     if release is None and view["last_release"] is not None:
         yield entry("last", *_ended(view["last_release"], now))
     yield from _drill(view.get("drill"), now)
@@ -269,7 +270,7 @@ def row(view: Json, now: float) -> tuple[Span, ...]:
         (_live(view), PLAIN),
         (ready, GOOD if live and live["replicas_ready"] >= live["replicas_wanted"] else WAIT),
         (route, PLAIN),
-        ("".join(text for text, _ in _lately(view, now)), PLAIN),
+        ("".join(text for text, _ in _lately(view, now)), BAD if view["fault"] else PLAIN),
     )
 
 
@@ -287,6 +288,12 @@ def _state_word(view: Json) -> str:
 
 
 def _lately(view: Json, now: float) -> tuple[Span, ...]:
+    """What matters most of a service in a few words."""
+    if view["fault"]:
+        return ((f"stands still: {first_line(view['fault'])}", BAD),)
+    if view.get("drill") is not None:
+        drill = view["drill"]
+        return ((f"drill {drill['drill']} {drill['kind']}: {drill['phase']}", WAIT),)
     if view["release"] is not None:
         return ((f"{view['release']['release']}: {first_line(view['release']['reason']['text'])}", PLAIN),)
     if view["last_release"] is not None:
@@ -302,5 +309,8 @@ def event(decision: Json) -> str:
     where = words(decision["phase"]) if decision["phase"] else "-"
     paused = " (paused)" if decision["paused"] else ""
     why, *quoted = decision["reason"]["text"].split("\n")
+    drill = decision.get("drill")
+    if drill is not None and "drill" not in why.lower():
+        why = f"drill {drill}: {why}"
     line = f"{decision['release'] or '-':<12} {where + paused:<13} {why}"
     return "\n    ".join([line] if decision["phase"] == "ended" else [line, *quoted])

@@ -93,7 +93,7 @@ def test_either_zone_may_be_lost_also_the_one_with_the_standby_in_it(made):
 def test_a_hung_replica_costs_no_request_that_may_be_repeated_and_goes_on_afterwards(made, figure):
     told, said = passed(made, "hang-replica")
     assert "SIGSTOP to replica" in said
-    assert [state(pid) for pid in pids(told)] == ["S"]
+    assert {state(pid) for pid in pids(told)} <= {"S", "R"}
     assert pids(told)[0] in {replica["pid"] for replica in made.replicas()}
     figure("gap_ms", told["measured"]["gap_ms"])
 

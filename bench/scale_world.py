@@ -35,6 +35,9 @@ from celadon.domain.spec import SecretEnv, SecretFile
 START_S, ROUTE_S, STOP_S = 0.2, 0.1, 0.1
 """How long a replica takes to be ready, a route to be in force, a replica to end."""
 
+LOOK_S = 0.5
+"""How old what an adapter shows may be, as with Envoy."""
+
 RATE_PER_S = 5_000.0
 
 ERRORS_PER_THOUSAND = 10
@@ -72,6 +75,7 @@ class One:
     served: RouteFacts = field(default_factory=RouteFacts)
     proof: ProofFact | None = None
     seen: tuple[ReplicaFact, ...] = ()
+    looked_at: float = 0.0
     answered_at: float = 0.0
     answered: dict[RevisionId, float] = field(default_factory=dict)
     log: list[Answers] = field(default_factory=list)
@@ -84,6 +88,12 @@ class One:
         idle = {fact.address for fact in self.seen if fact.address and fact.id.revision not in routed}
         unrouted = {address: self.served.unrouted.get(address, time.time()) for address in idle}
         self.served = replace(self.served, drained=frozenset(idle), unrouted=unrouted)
+        self.looked_at = time.time()
+
+    @property
+    def taken_at(self) -> float:
+        """When an adapter looked last: at every change, and now and then; never after the tick began that it tells."""
+        return max(self.looked_at, time.time() - LOOK_S)
 
 
 class World:
@@ -135,7 +145,8 @@ class Replicas:
 
     def observe(self, service: ServiceKey) -> Known[tuple[ReplicaFact, ...]] | Unknown:
         self.looked(service)
-        return Known(value=self.world.one(service).seen, taken_at=time.time())
+        one = self.world.one(service)
+        return Known(value=one.seen, taken_at=one.taken_at)
 
     def start(self, launch: Launch) -> None:
         world, key = self.world, launch.replica
@@ -184,7 +195,8 @@ class Router:
         self._count = world.spent.of(self._count)  # type: ignore[method-assign]
 
     def observe(self, service: ServiceKey) -> Known[RouteFacts] | Unknown:
-        return Known(value=self.world.one(service).served, taken_at=time.time())
+        one = self.world.one(service)
+        return Known(value=one.served, taken_at=one.taken_at)
 
     def set(self, wanted: Wanted) -> None:
         one = self.world.one(wanted.service)

@@ -99,10 +99,8 @@ def test_reading_gives_every_field_that_ticks_wrote(journal):
         after = journal.record(before, replace(before, **change), because(Code.STEADY), NOW)
         wanted = replace(wanted, **change)
         if change.get("goal") is not None:
-            goal, moved = (
-                replace(wanted.goal, stamp=after.goal.stamp),
-                wanted.goal.routes != routes_of(before),
-            )
+            goal = replace(wanted.goal, stamp=after.goal.stamp)
+            moved = goal.routes != routes_of(before)
             wanted = replace(wanted, goal=goal, goal_at=NOW, routed_at=NOW if moved else before.routed_at)
         assert after == replace(wanted, seq=after.seq, epoch=after.epoch)
 

@@ -2,9 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 Buckets = tuple[tuple[int, int], ...]
 """How many answers took how long, as (bucket, answers) with buckets rising."""
+
+Bound = TypeVar("Bound", bound=float)
 
 GROWTH = 1.05
 FIRST_US = 100.0
@@ -20,7 +23,16 @@ def end_us(number: int) -> float:
     return FIRST_US * GROWTH**number
 
 
-def at_bounds(steps: Sequence[tuple[float, int]], bounds: Sequence[float]) -> list[int]:
+def merged(one: Sequence[tuple[Bound, int]], other: Sequence[tuple[Bound, int]]) -> list[tuple[Bound, int]]:
+    """Two cumulative histograms as one; a bound that one of them lacks has its count at the next lower one."""
+    bounds = sorted({bound for bound, _ in [*one, *other]})
+    return [
+        (bound, a + b)
+        for bound, a, b in zip(bounds, at_bounds(one, bounds), at_bounds(other, bounds), strict=True)
+    ]
+
+
+def at_bounds(steps: Sequence[tuple[Bound, int]], bounds: Sequence[Bound]) -> list[int]:
     """What a cumulative histogram counts up to each of these bounds: the most of its steps at or below it.
 
     steps: (upper bound, answers at or below it), bounds: both rising. Each step is looked at once.

@@ -17,7 +17,10 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known(Generic[T_co]):
-    """A value and the wall time (Unix seconds) at which it was true."""
+    """A value and the wall time (Unix seconds) at which it was true.
+
+    An adapter tells what it saw before the tick that asks: a time after the tick's own is that of a clock set back.
+    """
 
     value: T_co
     taken_at: float

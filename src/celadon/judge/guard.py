@@ -6,7 +6,7 @@ and never says fine on less than that. The judge that compares green with blue f
 
 from itertools import pairwise
 
-from celadon.domain.durations import at_bounds
+from celadon.domain.durations import merged
 from celadon.domain.facts import Known, Unknown
 from celadon.domain.names import RevisionId
 from celadon.domain.plan import FULL, Guard
@@ -120,16 +120,5 @@ def _sum(a: Counts, b: Counts) -> Counts:
         revision=a.revision,
         requests=a.requests + b.requests,
         errors=a.errors + b.errors,
-        latency=_merge(a.latency, b.latency),
-    )
-
-
-def _merge(
-    a: tuple[tuple[float, int], ...], b: tuple[tuple[float, int], ...]
-) -> tuple[tuple[float, int], ...]:
-    """Cumulative buckets of both; a bound that one side lacks takes that side's count at its next lower bound."""
-    bounds = sorted({bound for bound, _ in (*a, *b)})
-    return tuple(
-        (bound, below + more)
-        for bound, below, more in zip(bounds, at_bounds(a, bounds), at_bounds(b, bounds), strict=True)
+        latency=tuple(merged(a.latency, b.latency)),
     )

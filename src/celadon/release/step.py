@@ -62,16 +62,17 @@ class Seen:
         What it showed long ago is not shown, what it showed before they were asked for was an earlier wish, and while
         other routes are under way to it those may be in force already.
         """
-        served, goal, asked = self.facts.routes, memory.goal, routes(memory, self.facts)
-        if isinstance(served, Unknown) or goal is None or goal.routes != asked:
+        served, goal = self.facts.routes, memory.goal
+        if isinstance(served, Unknown) or goal is None:
             return False
         confirmed, pending = served.value.confirmed, served.value.pending
         return (
             fresh(served, self.now.wall)
             and not_before(memory.routed_at, served.taken_at, self.now.wall)
             and confirmed is not None
-            and confirmed.routes == asked
-            and (pending is None or pending.routes == asked)
+            and confirmed.routes == goal.routes
+            and (pending is None or pending.routes == goal.routes)
+            and goal.routes == routes(memory, self.facts)
         )
 
     def arrived(self, memory: Memory) -> bool:

@@ -146,19 +146,16 @@ def _answered(memory: Memory, asked: Asked, facts: Facts, now: Now) -> tuple[Mem
             return replace(memory, drill=drill), why
         case EndDrill(drill=number):
             why = because(Code.DRILL_ENDS_EARLY)
-            going = memory.drill
-            if going is not None and going.number == number and not (going.ends or _undone(going)):
-                memory = replace(memory, drill=replace(going, ends=why))
+            there = memory.drill
+            if there is None or there.number != number or there.phase is DrillPhase.UNDOING:
+                return memory, why  # Who ends one that is being undone takes nothing from what it has shown.
+            if there.ends is None:
+                memory = replace(memory, drill=replace(there, ends=why))
             return memory, why
         case MarkDrill(drill=number):
             return memory, because(Code.DRILL_MARKED, drill=number)
         case _:
             return None
-
-
-def _undone(drill: Drill) -> bool:
-    """Whether it is being undone already: who ends it then takes nothing from what it has shown."""
-    return drill.phase is DrillPhase.UNDOING
 
 
 def _step(memory: Memory, drill: Drill, facts: Facts, now: Now) -> tuple[Memory, list[Reason]]:

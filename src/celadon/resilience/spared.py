@@ -51,7 +51,7 @@ def _too_few(memory: Memory, facts: Facts, kind: DrillKind, hit: Sequence[Victim
     if kind is DrillKind.KILL_ZONE and not redundancy.zones:
         return "it has no `zones`, so that all of it would be lost"
     if kind is DrillKind.KILL_ZONE and (astray := _astray(memory, facts)):
-        return f"{astray} are not in the zones yet where they belong"
+        return f"{astray} replicas are not in the zones yet where they belong"
     if kind is DrillKind.KILL_FIRST_PRIORITY and not redundancy.standby:
         return "it has no `standby` that could take over"
     gone = {victim.pid for victim in hit}
@@ -64,11 +64,10 @@ def _too_few(memory: Memory, facts: Facts, kind: DrillKind, hit: Sequence[Victim
     return f"{main} ready replicas{stands} would be left, and {needed} carry the service"
 
 
-def _astray(memory: Memory, facts: Facts) -> str:
-    """Which replicas of what carries the service are still to be moved; in words."""
+def _astray(memory: Memory, facts: Facts) -> int:
+    """How many replicas of what carries the service are still to be moved."""
     goal = memory.goal
-    moving = [one for one in _ready(memory, facts) if goal is not None and one.zone != goal.zone_of(one.id)]
-    return f"{len(moving)} replicas" if moving else ""
+    return sum(goal is not None and one.zone != goal.zone_of(one.id) for one in _ready(memory, facts))
 
 
 def victims(memory: Memory, facts: Facts, kind: DrillKind, number: int) -> tuple[Victim, ...]:

@@ -40,17 +40,14 @@ def steps(spec: ServiceSpec, *, first: bool = False) -> list[str]:
 
 def in_place(spec: ServiceSpec, difference: Json) -> list[str]:
     """What becomes of other settings for what is live already, which needs no release."""
+    follows = {
+        "spec/replicas": f"start or stop replicas of what is live, until there are {spec.replicas.wanted}",
+        "spec/redundancy/zones": "start each replica again in its zone, one at a time while all others are ready",
+        "spec/redundancy/standby": f"start or stop standbys, until there are {spec.redundancy.standby}",
+        "spec/route": "move the route at once",
+    }
     paths = [change["path"] for change in difference["changes"]]
-    wanted = spec.replicas.wanted
-    said = []
-    if any(path.startswith("spec/replicas") for path in paths):
-        said.append(f"start or stop replicas of what is live, until there are {wanted}")
-    if any(path.startswith("spec/redundancy/zones") for path in paths):
-        said.append("start each replica again in its zone, one at a time while all others are ready")
-    if any(path.startswith("spec/redundancy/standby") for path in paths):
-        said.append(f"start or stop standbys, until there are {spec.redundancy.standby}")
-    if any(path.startswith("spec/route") for path in paths):
-        said.append("move the route at once")
+    said = [what for of, what in follows.items() if any(path.startswith(of) for path in paths)]
     return said or ["take them up at once; nothing is started or stopped for it"]
 
 

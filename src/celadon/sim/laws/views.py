@@ -236,7 +236,8 @@ class Views:
 
     def _failed(self, revision: RevisionId) -> int:
         """How many of a revision's answers failed since the release began."""
-        return self._counted().get(revision, (0, 0))[1] - self.begun[1].get(revision, (0, 0))[1]
+        errors = self.book.site.callers.by.get(revision, [0, 0])[1]
+        return errors - self.begun[1].get(revision, (0, 0))[1]
 
     def _harmed(self, after: Memory, facts: Facts, now: Now, judged: Verdict | None) -> None:
         """Green fails before everybody's eyes, and blue could serve."""

@@ -217,13 +217,9 @@ class EnvoyRouter:
         track = self._plane.tracks.get(service)
         if track is None:
             return Known(value=RouteFacts(notes=self._told_of_runs()), taken_at=self._seen_at)
-        pending = None if track.settled or track.stuck else track.target
-        known = [wanted.routes for wanted in (pending, track.confirmed) if wanted is not None]
-        if pending is not None and (written := track.kept.published) and written.routes not in known:
-            pending = written  # Something else is wanted by now, but these routes come into force first.
         facts = RouteFacts(
             confirmed=track.confirmed,
-            pending=pending,
+            pending=track.pending,
             refused=track.refused,
             drained=self._drained.of(track),
             unrouted=self._drained.unrouted(service),

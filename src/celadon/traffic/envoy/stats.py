@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from celadon.domain.durations import at_bounds
+from celadon.domain.durations import at_bounds, merged
 from celadon.domain.names import RevisionId, ServiceKey
 from celadon.domain.samples import Counts, Cursor, Samples
 from celadon.traffic.envoy.snapshot import Use
@@ -78,16 +78,11 @@ def _sum(one: Tally, other: Tally) -> Tally:
     return Tally(
         requests=one.requests + other.requests,
         errors=one.errors + other.errors,
-        latency=_summed(one.latency, other.latency),
+        latency=dict(merged(sorted(one.latency.items()), sorted(other.latency.items()))),
         unrepeatable=one.unrepeatable + other.unrepeatable,
         copies=one.copies + other.copies,
         copy_errors=one.copy_errors + other.copy_errors,
     )
-
-
-def _summed(one: Mapping[int, int], other: Mapping[int, int]) -> dict[int, int]:
-    bounds = sorted(one.keys() | other.keys())
-    return {bound: a + b for bound, a, b in zip(bounds, _at(one, bounds), _at(other, bounds), strict=True)}
 
 
 Stat = Mapping[str, Any]
@@ -232,13 +227,14 @@ def _more(before: int, after: int) -> int:
 
 def _difference(before: Tally, after: Tally) -> Tally:
     whole, known = max(after.latency.values(), default=0), max(before.latency.values(), default=0)
-    then, bounds = before.latency if whole >= known else {}, sorted(after.latency)
+    # A cursor holds a histogram by its steps: any bound has the count of the last step at or below it.
+    then, bounds = sorted(before.latency.items()) if whole >= known else [], sorted(after.latency)
     return Tally(
         requests=_more(before.requests, after.requests),
         errors=_more(before.errors, after.errors),
         latency={
             bound: max(0, after.latency[bound] - count)
-            for bound, count in zip(bounds, _at(then, bounds), strict=True)
+            for bound, count in zip(bounds, at_bounds(then, bounds), strict=True)
         },
     )
 
@@ -251,11 +247,6 @@ def _counts(revision: RevisionId, grown: Tally) -> Counts:
         errors=min(grown.requests, grown.errors),
         latency=tuple(_rising((bound / 1000, n) for bound, n in sorted(grown.latency.items()))),
     )
-
-
-def _at(latency: Mapping[int, int], bounds: Sequence[int]) -> Sequence[int]:
-    """A cursor holds a histogram by its steps: any bound has the count of the last step at or below it."""
-    return at_bounds(sorted(latency.items()), bounds)
 
 
 def _rising(grown: Iterable[tuple[float, int]]) -> Iterable[tuple[float, int]]:

@@ -56,6 +56,15 @@ class Track:
         return self.refused is not None and self.refused.wanted == self.target
 
     @property
+    def pending(self) -> Wanted | None:
+        """The wish that is under way. Where another one came meanwhile, what is written comes into force first."""
+        if self.settled or self.stuck or self.target is None:
+            return None
+        written = self.kept.published
+        known = [wanted.routes for wanted in (self.target, self.confirmed) if wanted is not None]
+        return self.target if written is None or written.routes in known else written
+
+    @property
     def claim(self) -> Claim:
         return Claim(wanted=self.kept.published, clusters=self.clusters)
 

@@ -350,7 +350,10 @@ def test_it_says_which_loss_would_not_be_survived() -> None:
     assert survives(memory, drained(there)) is None
     why = survives(memory, drained(there[:1]))
     assert why is not None
-    assert text(why) == "would not survive the loss of one replica: 1 of 2 replicas are ready"
+    assert text(why) == (
+        "would not survive the loss of one replica: "
+        "0 of 1 ready replicas would be left, and 1 carry the service"
+    )
     standby = replica(BLUE.id, STANDBY_FROM, ReplicaState.READY)
     assert survives(memory, drained((*there[:1], standby))) is None
     assert survives(serving(2, Redundancy())[0], drained(there[:1])) is None

@@ -69,8 +69,19 @@ def test_every_command_of_the_page_runs(file, capsys, command):
     assert "  broken" not in shown
     assert "fraud  rehearsal" in shown
     if "--svg" in arguments:
-        assert "<svg" in Path("fraud.svg").read_text()
+        drawn = Path("fraud.svg").read_text()
+        assert "<svg" in drawn
+        assert "url(" not in drawn.replace("url(#", ""), "it asks another host for something"
         assert "fault" in shown
+
+
+def test_the_picture_names_every_phase_whole(file, capsys):
+    (one,) = told(capsys, "--seed", "2", "--green", "good", "--faults", "none")["rehearsals"]
+    run("--seed", "2", "--green", "good", "--faults", "none")
+    drawn = capsys.readouterr().out.partition("  phase ")[2]
+    phases = {step["phase"].replace("_", " ") for step in one["steps"]}
+    assert {"preparing", "watching"} <= phases
+    assert [phase for phase in sorted(phases) if phase not in drawn] == []
 
 
 def test_the_page_shows_the_table_as_it_is_printed(file, capsys):
@@ -181,7 +192,7 @@ def test_a_broken_law_ends_as_our_fault_and_prints_what_shows_it_again(file, cap
 def test_the_end_of_a_rehearsal_means_what_the_end_of_a_deploy_means(file):
     wish = door.Asked(greens=(Green.GOOD,), faults=(), seeds=range(1), rate_per_s=None, proxies=1)
     (loaded,) = door.bundle.load("fraud.yaml", None).services
-    good = door.play(wish.wish(loaded.spec, Green.GOOD))
+    good = door.play(wish.wish(loaded, Green.GOOD))
     assert door.code_of(good) == ExitCode.REACHED
     assert door.code_of(replace(good, ended=None)) == ExitCode.PERSON
     bad = replace(good, green=Green.ERRORS)

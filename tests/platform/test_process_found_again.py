@@ -52,6 +52,7 @@ def test_a_closed_platform_leaves_its_replicas_to_the_next_one(workshop):
         second = await shop.platform()
         after = facts(second)[0]
         assert (after.pid, after.address, after.state) == (before.pid, before.address, READY)
+        assert after.since == before.since
         second.start(launch())
         assert facts(second)[0].pid == before.pid
         second.stop(after.id, 5.0)

@@ -35,6 +35,7 @@ from celadon.domain.reason import Code, because
 from celadon.domain.spec import Redundancy, Survives
 from celadon.resilience.drill import next_drill, order_of, refusal, rehearse
 from celadon.resilience.place import place
+from celadon.resilience.shown import REQUESTS_MIN
 from celadon.resilience.spared import victims
 
 STEP_S = 0.5
@@ -133,12 +134,12 @@ class Rehearsal:
         drill = self.memory.drill
         if self.probe is None or drill is None:
             return
-        after = drill.struck_at is not None
-        before = self.probe.before + (0 if after else round(25 * STEP_S))
+        after, sent = drill.struck_at is not None, round(drill.order.rate * STEP_S)
+        before = self.probe.before + (0 if after else sent)
         measured = self.probe.measured
         if after:
             measured = Measured(
-                requests=measured.requests + round(25 * STEP_S), failed=self.bad, slowest_ms=self.slowest_ms
+                requests=measured.requests + sent, failed=self.bad, slowest_ms=self.slowest_ms
             )
         self.probe = replace(
             self.probe,
@@ -193,6 +194,15 @@ def test_two_drills_are_never_under_way_at_once(asked: list[tuple[DrillKind, int
     world.until_over()
     numbers = [report.number for report in world.memory.drills]
     assert numbers == sorted(set(numbers))
+
+
+def test_few_requests_a_second_are_watched_until_they_tell_something() -> None:
+    world = Rehearsal(memory=service())
+    world.run(DrillKind.KILL_REPLICA, rate=6.0)
+    world.until_over()
+    report = world.memory.drills[0]
+    assert report.verdict is DrillVerdict.PASS
+    assert report.measured.requests >= REQUESTS_MIN
 
 
 @pytest.mark.parametrize("kind", list(DrillKind))

@@ -293,7 +293,8 @@ TEXTS: dict[Code, str] = {
     Code.GREEN_SHORT: "{ready} of the {needed} replicas that green needs are ready",
     Code.RETIRING_WAITS: "revision {revision} is kept: of what is live {ready} of the {needed} replicas "
     "that it needs are ready",
-    Code.LOSS_NOT_COVERED: "would not survive the loss of one {loss}: {ready} of {wanted} replicas are ready",
+    Code.LOSS_NOT_COVERED: "would not survive the loss of one {loss}: "
+    "{left} of {ready} ready replicas would be left, and {needed} carry the service",
     Code.LOSS_UNKNOWN: "whether a loss would be survived is not known ({why})",
 }
 

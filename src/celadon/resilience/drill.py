@@ -25,7 +25,7 @@ from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Cause, Phase, Taken
 from celadon.domain.spec import Settings
 from celadon.domain.values import replace
-from celadon.resilience.shown import VERDICTS, measured, verdict
+from celadon.resilience.shown import REQUESTS_MIN, VERDICTS, measured, verdict
 from celadon.resilience.spared import hindrance, in_words, victims
 
 REPORTS_KEPT = 20
@@ -253,7 +253,7 @@ def _struck(memory: Memory, drill: Drill, facts: Facts, now: Now) -> _Stepped:
     waits = kind in LASTING and kind is not DrillKind.HANG_REPLICA
     fault = _fault(drill, facts)
     waits |= kind is DrillKind.KILL_DAEMON and (fault is None or fault.back_s is None)
-    if probe is None or waits or not _served(probe, struck_at + settles_s):
+    if waits or not _served(probe, struck_at + settles_s):
         return memory, []
     return _over(memory, drill, None, now, "callers are served as before")
 
@@ -295,7 +295,8 @@ def _undoing(memory: Memory, drill: Drill, facts: Facts, now: Now) -> _Stepped:
     if drill.ends is not None:
         return _ended(memory, drill, drill.ends, facts, now)
     settled_at = drill.entered_at + SETTLE_S
-    back = probe is not None and _served(probe, settled_at) and not _lacks(memory, drill, facts)
+    enough = probe is not None and probe.measured.requests >= REQUESTS_MIN
+    back = enough and _served(probe, settled_at) and not _lacks(memory, drill, facts)
     late = now.wall >= drill.entered_at + max(
         BACK_S, memory.settings.release.start_s if memory.settings else 0
     )
@@ -307,8 +308,8 @@ def _undoing(memory: Memory, drill: Drill, facts: Facts, now: Now) -> _Stepped:
     return memory, []
 
 
-def _served(probe: ProbeFact, since: float) -> bool:
-    return probe.steady and probe.measured.rto_s is not None and probe.clear_to >= since
+def _served(probe: ProbeFact | None, since: float) -> bool:
+    return probe is not None and probe.steady and probe.measured.rto_s is not None and probe.clear_to >= since
 
 
 def _lacks(memory: Memory, drill: Drill, facts: Facts) -> str:

@@ -62,16 +62,17 @@ def survives(memory: Memory, facts: Facts) -> Reason | None:
     live, settings = memory.live, memory.settings
     if live is None or settings is None or settings.redundancy.survives is Survives.NOTHING:
         return None
-    room, wanted = headroom(facts), settings.replicas.wanted
+    room = headroom(facts)
     if room.unknown:
         return because(Code.LOSS_UNKNOWN, why=room.unknown)
     zones = Counter(replica.zone for replica in carrying(facts) if replica.id.revision == live)
     loss = settings.redundancy.survives
     lost = 1 if loss is Survives.REPLICA else max(zones.values(), default=0)
     ready = zones.total()
-    if ready - lost >= settings.needed:
+    left = max(0, ready - lost)
+    if left >= settings.needed:
         return None
-    return because(Code.LOSS_NOT_COVERED, loss=loss.value, ready=ready, wanted=wanted)
+    return because(Code.LOSS_NOT_COVERED, loss=loss.value, left=left, ready=ready, needed=settings.needed)
 
 
 def settings_of(memory: Memory, revision: RevisionId) -> Settings | None:

@@ -113,14 +113,14 @@ class SimProber:
             return
         shown = [proxy.in_force for proxy in self._proxies.living()]
         there = any(one is not None and one.preview == running.revision for one in shown)
-        right = self._characters[running.revision].golden
-        state, fault, asked = ProofState.PASSED, "", 3
+        character = self._characters[running.revision]
+        state, fault, asked = ProofState.PASSED, "", character.asked
         wrong: tuple[Mismatch, ...] = ()
         if running.golden is None:
             asked = 0  # Readiness is all there is.
         elif not there or not self._machine.ready(running.revision):
             state, fault = ProofState.FAILED, "the preview address does not answer"
-        elif not right:
+        elif not character.golden:
             state = ProofState.FAILED
             wrong = (Mismatch(name="first", found="status 500, expected 200"),)
         self._proof = ProofFact(

@@ -89,7 +89,10 @@ LABELLED = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What is to be rehearsed. faults: what goes wrong, each once, at moments that the seed draws."""
+    """What is to be rehearsed. faults: what goes wrong, each once, at moments that the seed draws.
+
+    asked: how many golden requests there are, where the settings name any.
+    """
 
     service: ServiceKey
     settings: Settings
@@ -97,6 +100,7 @@ class Wish:
     faults: tuple[Fault, ...] = ()
     rate_per_s: float = 50.0
     proxies: int = 1
+    asked: int = 3
     seed: int = 0
 
 
@@ -295,7 +299,7 @@ def _prepare(world: World, wish: Wish) -> None:
 
 
 def _character(wish: Wish) -> Character:
-    like = Character(start_s=2.0)
+    like = Character(start_s=2.0, asked=wish.asked)
     match wish.green:
         case Green.GOOD:
             pass

@@ -18,11 +18,15 @@ STEADY_S = 10.0
 
 @dataclass(slots=True)
 class Character:
-    """How replicas of a revision behave. wrong_share: of its answers that are labelled. start_s: until it is ready."""
+    """How replicas of a revision behave. wrong_share: of its answers that are labelled. start_s: until it is ready.
+
+    asked: how many golden requests it is asked, where there are any.
+    """
 
     error_share: float = 0.0
     latency_ms: float = 5.0
     golden: bool = True
+    asked: int = 3
     starts: bool = True
     wrong_share: float = 0.0
     start_s: float = 1.0

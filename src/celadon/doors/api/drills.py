@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from celadon.control.view import View
-from celadon.domain.drill import OF_ALL_SERVICES, Drill, DrillKind, DrillOrder, DrillReport, Measured, Victim
+from celadon.domain.drill import Drill, DrillKind, DrillOrder, DrillReport, Measured, Victim
 from celadon.domain.problem import Problem, ProblemsError
 from celadon.domain.record import Record
 from celadon.domain.spec import Settings
@@ -15,17 +15,6 @@ from celadon.store.codec import decode
 
 Json = dict[str, Any]
 
-SAYS: dict[DrillKind, str] = {
-    DrillKind.KILL_REPLICA: "SIGKILL to one replica",
-    DrillKind.HANG_REPLICA: "SIGSTOP to one replica, which goes on when the drill is over",
-    DrillKind.KILL_ZONE: "SIGKILL to every replica of one zone",
-    DrillKind.KILL_PROXY: "SIGKILL to one Envoy; every service is behind it",
-    DrillKind.KILL_DAEMON: "SIGKILL to the daemon, which is started again",
-    DrillKind.KILL_FIRST_PRIORITY: "SIGKILL to every replica but those of the standby set",
-    DrillKind.FILL_DISK: "the journal gets no page more, as on a full disk; nothing can be decided for any service",
-    DrillKind.FREEZE_METRICS: "the counters that the judge reads stand still",
-}
-
 LIMITS = {"before_s": (0.5, 600.0), "lasts_s": (0.5, 3600.0), "rto_s": (0.0, 3600.0), "rate": (5.0, 500.0)}
 
 FULL_DISK_MAX_S = 30.0
@@ -33,14 +22,6 @@ FULL_DISK_MAX_S = 30.0
 
 REQUESTS_MAX = 20_000
 """So many of its own one drill may send; each is remembered until it has ended."""
-
-
-def kinds() -> list[Json]:
-    """Every kind of drill."""
-    return [
-        {"kind": kind.value, "says": SAYS[kind], "reaches_all_services": kind in OF_ALL_SERVICES}
-        for kind in DrillKind
-    ]
 
 
 def read_order(body: Mapping[str, Any], settings: Settings | None) -> DrillOrder:

@@ -20,6 +20,7 @@ from celadon.domain.names import ServiceKey
 from celadon.domain.problem import Fault, Problem, ProblemsError
 from celadon.doors.api import drills, errors, export, feedback, logs, releases, shape, uploads, watch
 from celadon.doors.api.session import Session, named
+from celadon.doors.offered import drill_kinds
 
 if TYPE_CHECKING:
     from celadon.doors.api.offer import Offer
@@ -219,7 +220,7 @@ async def _history(session: Session, request: Request) -> Response:
 
 
 async def _drill_kinds(_session: Session, _request: Request) -> Response:
-    return JSONResponse({"kinds": drills.kinds()})
+    return JSONResponse({"kinds": drill_kinds()})
 
 
 async def _drills(session: Session, request: Request) -> Response:

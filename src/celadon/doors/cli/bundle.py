@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from celadon.domain.golden import GoldenRequest
 from celadon.domain.problem import Problem, ProblemsError
 from celadon.domain.spec import ModelSource, ServiceSpec
 from celadon.doors.offered import default_path, wanted_sources
@@ -110,11 +111,19 @@ def _missing(loaded: Loaded, path: str) -> Iterator[Problem]:
             yield from _golden_problems(loaded, place)
 
 
+def golden_of(loaded: Loaded) -> tuple[GoldenRequest, ...]:
+    """The golden requests that a service names. Raises ProblemsError with all that is wrong with them."""
+    if loaded.golden is None:
+        return ()
+    text = loaded.golden.read_text(encoding="utf-8")
+    return read_golden(text, str(loaded.spec.golden), default_path(loaded.spec))
+
+
 def _golden_problems(loaded: Loaded, place: Path) -> tuple[Problem, ...]:
     if not place.is_file():
         return (Problem(path=str(place), found="is not a file", hint="one JSON object per line"),)
     try:
-        read_golden(place.read_text(encoding="utf-8"), str(loaded.spec.golden), default_path(loaded.spec))
+        golden_of(loaded)
     except UnicodeDecodeError:
         return (Problem(path=str(place), found="is not UTF-8 text", hint="one JSON object per line"),)
     except ProblemsError as error:

@@ -18,6 +18,8 @@ from celadon.doors.cli.screen import OUTPUTS, clock, is_plain, say, say_json, sh
 from celadon.doors.cli.steer import canonical, split
 from celadon.doors.cli.top import COMMANDS, Where
 from celadon.doors.cli.tree import first_line
+from celadon.doors.offered import drill_kinds
+from celadon.resilience.shown import VERDICTS
 
 Json = dict[str, Any]
 
@@ -101,11 +103,16 @@ def _as_options() -> Iterator[None]:
 
 
 def _follow(client: Client, service: str, asked: Json, *, to_error: bool) -> Json | None:
-    """How the drill ended, with what was decided on the way said; None when it was refused after all."""
+    """How the drill ended, with what was decided on the way said; None when it was refused after all.
+
+    What it ended with is not said here: the report begins with it.
+    """
     number = asked["drill"]
     for news in Feed(client=client, names=[service], after={service: asked["seq"]}).news():
         for decision in news.decisions:
             if decision["drill"] != number and asked["asked_seq"] not in decision["handled"]:
+                continue
+            if decision["reason"]["code"] in VERDICTS:
                 continue
             click.echo(f"{clock()} {first_line(decision['reason']['text'])}", err=to_error)
             if decision["reason"]["code"] == "drill_refused":
@@ -139,12 +146,11 @@ def _told(of: Json) -> list[str]:
 
 @drill.command("list")
 @output_option
-@click.pass_obj
-def list_kinds(where: Where, output: str) -> int:
+def list_kinds(output: str) -> int:
     """What can be rehearsed."""
-    told = Client(where.socket).get("/v1/drills")
+    kinds = drill_kinds()
     if output == "json":
-        say_json(told)
+        say_json({"kinds": kinds})
         return ExitCode.REACHED
     rows = [
         (
@@ -152,7 +158,7 @@ def list_kinds(where: Where, output: str) -> int:
             ("all services" if kind["reaches_all_services"] else "the service", lines.QUIET),
             (kind["says"], lines.PLAIN),
         )
-        for kind in told["kinds"]
+        for kind in kinds
     ]
     show_table(("KIND", "REACHES", "WHAT FAILS"), rows, plain=is_plain())
     return ExitCode.REACHED
@@ -163,7 +169,7 @@ def list_kinds(where: Where, output: str) -> int:
 @output_option
 @click.pass_obj
 def history(where: Where, service: str, output: str) -> int:
-    """The drills of a service, newest first, each with its verdict and its figures."""
+    """The drills of a service, newest first (as JSON oldest first), each with its verdict and its figures."""
     namespace, bare = split(service)
     told = Client(where.socket).get(f"/v1/services/{bare}/drills", namespace=namespace)
     if output == "json":

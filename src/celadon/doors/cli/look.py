@@ -116,7 +116,7 @@ def _redraw(feed: Feed) -> None:
 @output_option
 @click.pass_obj
 def history(where: Where, service: str, output: str) -> int:
-    """The releases of a service, newest first, each with its outcome and its reason."""
+    """The releases of a service, newest first (as JSON oldest first), each with its outcome and its reason."""
     namespace, bare = split(service)
     releases = Client(where.socket).get(f"/v1/services/{bare}/releases", namespace=namespace)["releases"]
     if output == "json":

@@ -1,6 +1,6 @@
 """A rehearsal as a picture in a terminal: green's share, failed requests, faults and phases over time. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from celadon.doors.cli.lines import BAD, GOOD, PLAIN, QUIET, WAIT, Line, entry
@@ -28,7 +28,7 @@ def picture(one: Rehearsal) -> list[Line]:
         *_shares(columns),
         entry("failed", (_bars([column.failed for column in columns]), BAD)),
         *_faults(one, ends_s),
-        entry("phase", (_phases([column.phase for column in columns]), QUIET)),
+        *_phases([column.phase for column in columns], ends_s),
         entry("", (f"0 s{ends_s:>{WIDTH - 5}.0f} s", QUIET)),
     ]
 
@@ -86,12 +86,13 @@ def _faults(one: Rehearsal, ends_s: float) -> list[Line]:
     return [entry("faults", ("".join(marks), WAIT)), entry("", (which, PLAIN))]
 
 
-def _phases(phases: Sequence[str]) -> str:
-    """Each phase from a bar on, with as much of its name as there is room for."""
-    text, begins = "", 0
-    for place in range(1, len(phases) + 1):
-        if place == len(phases) or phases[place] != phases[begins]:
-            room = place - begins - 1
-            text += "|" + phases[begins].replace("_", " ")[:room].ljust(room)
-            begins = place
-    return text
+def _phases(phases: Sequence[str], ends_s: float) -> Iterator[Line]:
+    """Each phase from a bar on, with its name; with all names and times below where there is no room for one of them."""
+    begins = [place for place in range(len(phases)) if place == 0 or phases[place] != phases[place - 1]]
+    names = [phases[place].replace("_", " ") for place in begins]
+    rooms = [end - place - 1 for place, end in zip(begins, [*begins[1:], len(phases)], strict=True)]
+    cells = (f"|{name[:room]:<{room}}" for name, room in zip(names, rooms, strict=True))
+    yield entry("phase", ("".join(cells), QUIET))
+    if any(len(name) > room for name, room in zip(names, rooms, strict=True)):
+        when = (f"{name} {place * ends_s / WIDTH:.0f} s" for name, place in zip(names, begins, strict=True))
+        yield entry("", (", ".join(when), QUIET))

@@ -17,10 +17,9 @@ from celadon.doors.cli.lines import BAD, GOOD, PLAIN, QUIET, STRONG, WAIT, Line,
 from celadon.doors.cli.screen import OUTPUTS, is_plain, say_json, show_lines
 from celadon.doors.cli.steps import in_place, step_lines, steps
 from celadon.doors.cli.top import COMMANDS, Where
-from celadon.doors.offered import default_path
 from celadon.judge.exposure import impossible
 from celadon.parse.explain import explain
-from celadon.parse.golden import read_golden, weak
+from celadon.parse.golden import weak
 
 Json = dict[str, Any]
 
@@ -146,10 +145,8 @@ def _notes(loaded: bundle.Loaded) -> list[str]:
         notes.append(
             "no golden requests: a revision counts as proved once it is ready; `golden` changes that"
         )
-    else:
-        asked = read_golden(loaded.golden.read_text(), str(loaded.golden), default_path(loaded.spec))
-        if names := weak(asked):
-            notes.append(f"golden requests that ask for a status alone: {', '.join(names)}")
+    elif names := weak(bundle.golden_of(loaded)):
+        notes.append(f"golden requests that ask for a status alone: {', '.join(names)}")
     return notes
 
 
@@ -164,9 +161,7 @@ def lines(made: Json, ahead: list[Line]) -> list[Line]:
     said += difference_lines(made["difference"], made["difference_unknown_because"])
     said += [*step_lines(made["steps"]), *ahead]
     said += [entry("note", (note, WAIT)) for note in made["notes"]]
-    said.append(
-        Line(depth=1, spans=(("options, with what is not written in the file marked as default", QUIET),))
-    )
+    said.append(Line(depth=1, spans=(("options; a default is what holds where nothing is written", QUIET),)))
     return said + [_option(option) for option in made["options"]]
 
 

@@ -53,17 +53,18 @@ class Asked:
     rate_per_s: float | None
     proxies: int
 
-    def wish(self, spec: ServiceSpec, green: Green) -> Wish:
+    def wish(self, loaded: bundle.Loaded, green: Green) -> Wish:
         """What is to be rehearsed of a service, but for the seed."""
-        golden = GOLDEN if spec.golden is not None else None
+        spec, golden = loaded.spec, bundle.golden_of(loaded)
         exposure = spec.release.exposure
         return Wish(
             service=spec.service,
-            settings=settings_of(spec, golden),
+            settings=settings_of(spec, GOLDEN if golden else None),
             green=green,
             faults=tuple(FAULTS[name] for name in self.faults),
             rate_per_s=self.rate_per_s or (exposure.rate_per_s if exposure else RATE_PER_S),
             proxies=self.proxies,
+            asked=len(golden),
         )
 
 
@@ -112,7 +113,7 @@ def rehearse(
     )
     found = bundle.load(file, None)
     refuse_impossible(found)
-    shown = [_Shown(file, loaded.spec, asked) for loaded in found.services]
+    shown = [_Shown(file, loaded, asked) for loaded in found.services]
     if svg is not None:
         save_svg(svg, [line for one in shown for line in one.drawn()], "celadon rehearse")
     if output == "json":
@@ -154,9 +155,9 @@ def code_of(one: Rehearsal) -> ExitCode:
 class _Shown:
     """One service's rehearsals, and how they are told."""
 
-    def __init__(self, file: str, spec: ServiceSpec, asked: Asked) -> None:
-        self.file, self.spec, self.asked = file, spec, asked
-        self.wishes = {green: asked.wish(spec, green) for green in asked.greens}
+    def __init__(self, file: str, loaded: bundle.Loaded, asked: Asked) -> None:
+        self.file, self.spec, self.asked = file, loaded.spec, asked
+        self.wishes = {green: asked.wish(loaded, green) for green in asked.greens}
         wishes = [replace(wish, seed=seed) for wish in self.wishes.values() for seed in asked.seeds]
         hidden = not sys.stderr.isatty()
         with click.progressbar(wishes, label="rehearsing", file=sys.stderr, hidden=hidden) as shown:
@@ -356,12 +357,11 @@ def summary(one: Rehearsal) -> list[Line]:
 def notes(spec: ServiceSpec) -> list[str]:
     """What a rehearsal of this service does not tell."""
     compare, redundancy = spec.release.compare, spec.redundancy
+    golden = ", and answers its golden requests as it should" if spec.golden else ""
     said = [
-        "no model is loaded: green is as `--green` says, and answers three golden requests, where there are any, as it should"
+        f"no model is loaded: green is as `--green` says{golden}",
+        "a replica carries any number of requests here: what the rest carries after a loss is not rehearsed",
     ]
-    said.append(
-        "a replica carries any number of requests here: what the rest carries after a loss is not rehearsed"
-    )
     if redundancy.standby:
         said.append("when a standby steps in is not rehearsed")
     if compare is not None and compare.pairs is not None:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -29,6 +30,9 @@ REASON_AT = 36
 """Where the reason of a decision begins on a line: after the time, the release and the phase."""
 
 SVG_WIDTH = 110
+
+WEB_FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
+"""A picture asks no other host for letters: whoever opens it has some of their own."""
 
 OUTPUTS = click.Choice(["text", "json"])
 
@@ -150,7 +154,7 @@ def save_svg(path: Path, lines: Iterable[Line], title: str) -> None:
         for text in wrapped(styled(line), line.hang, SVG_WIDTH):
             made.print(text, soft_wrap=True)
     try:
-        path.write_text(made.export_svg(title=title), encoding="utf-8")
+        path.write_text(WEB_FONTS.sub("", made.export_svg(title=title)), encoding="utf-8")
     except OSError as error:
         raise ProblemsError(
             [Problem(path="--svg", found=f"{path} can not be written: {error.strerror}")]

@@ -310,7 +310,7 @@ def event(decision: Json) -> str:
     paused = " (paused)" if decision["paused"] else ""
     why, *quoted = decision["reason"]["text"].split("\n")
     drill = decision.get("drill")
-    if drill is not None and "drill" not in why.lower():
+    if drill is not None and "drill" not in decision["reason"]["fields"]:
         why = f"drill {drill}: {why}"
     line = f"{decision['release'] or '-':<12} {where + paused:<13} {why}"
     return "\n    ".join([line] if decision["phase"] == "ended" else [line, *quoted])

@@ -12,12 +12,16 @@ CALM_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """counted: token of the launch that `last` belongs to. ready: token of the last launch that got ready."""
+    """counted: token of the launch that `last` belongs to. ready: token of the last launch that got ready.
+
+    ready_at: since when it is, in Unix seconds; None where nobody wrote that down.
+    """
 
     exits: int = 0
     last: Exit | None = None
     counted: str = ""
     ready: str = ""
+    ready_at: float | None = None
 
     def ended(self, token: str, last: Exit) -> "History":
         """One more exit; the same launch ends only once."""
@@ -37,6 +41,7 @@ def read_history(run: RunDir) -> History:
         last=None if last is None else read_exit(last),
         counted=found["counted"],
         ready=found["ready"],
+        ready_at=found.get("ready_at"),
     )
 
 
@@ -49,6 +54,7 @@ def write_history(run: RunDir, history: History) -> None:
             "exits": history.exits,
             "counted": history.counted,
             "ready": history.ready,
+            "ready_at": history.ready_at,
             "last": None
             if last is None
             else {"code": last.code, "at": last.at, "stderr": last.stderr, "fault": last.fault},

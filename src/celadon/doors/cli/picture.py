@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 
 from celadon.doors.cli.lines import BAD, GOOD, PLAIN, QUIET, WAIT, Line, entry
 from celadon.sim.rehearsal import Rehearsal, Step
@@ -28,7 +30,7 @@ def picture(one: Rehearsal) -> list[Line]:
         *_shares(columns),
         entry("failed", (_bars([column.failed for column in columns]), BAD)),
         *_faults(one, ends_s),
-        *_phases([column.phase for column in columns], ends_s),
+        *_phases(columns, one.steps),
         entry("", (f"0 s{ends_s:>{WIDTH - 5}.0f} s", QUIET)),
     ]
 
@@ -86,13 +88,12 @@ def _faults(one: Rehearsal, ends_s: float) -> list[Line]:
     return [entry("faults", ("".join(marks), WAIT)), entry("", (which, PLAIN))]
 
 
-def _phases(phases: Sequence[str], ends_s: float) -> Iterator[Line]:
-    """Each phase from a bar on, with its name; with all names and times below where there is no room for one of them."""
-    begins = [place for place in range(len(phases)) if place == 0 or phases[place] != phases[place - 1]]
-    names = [phases[place].replace("_", " ") for place in begins]
-    rooms = [end - place - 1 for place, end in zip(begins, [*begins[1:], len(phases)], strict=True)]
-    cells = (f"|{name[:room]:<{room}}" for name, room in zip(names, rooms, strict=True))
-    yield entry("phase", ("".join(cells), QUIET))
-    if any(len(name) > room for name, room in zip(names, rooms, strict=True)):
-        when = (f"{name} {place * ends_s / WIDTH:.0f} s" for name, place in zip(names, begins, strict=True))
+def _phases(columns: Sequence[_Column], steps: Sequence[Step]) -> Iterator[Line]:
+    """Each phase from a bar on, with its name; below it all names and times, where one of them has no room there."""
+    shown = [[column.phase for column in run] for _, run in groupby(columns, attrgetter("phase"))]
+    rooms = [(run[0].replace("_", " "), len(run) - 1) for run in shown]
+    yield entry("phase", ("".join(f"|{name[:room]:<{room}}" for name, room in rooms), QUIET))
+    came = [next(run) for _, run in groupby(steps, attrgetter("phase"))]
+    if len(came) > len(rooms) or any(len(name) > room for name, room in rooms):
+        when = (f"{step.phase.replace('_', ' ')} {step.at:.0f} s" for step in came)
         yield entry("", (", ".join(when), QUIET))

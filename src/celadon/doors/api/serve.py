@@ -17,7 +17,6 @@ from celadon.domain.names import SOCKET
 from celadon.doors.api.home import make_home
 from celadon.doors.api.routes import application, load_the_rest
 from celadon.doors.api.session import Session
-from celadon.doors.api.tuning import tune
 
 STOP_S = 5
 """How long answers under way may take once the daemon stops; streams end at once by themselves."""
@@ -31,7 +30,6 @@ def serve(home: Path, proxies: int | None = None) -> None:
 
     proxies: how many Envoys share the ports, None for as many as before.
     """
-    tune()
     asyncio.run(_serve(home, proxies))
 
 

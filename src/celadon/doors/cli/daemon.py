@@ -52,6 +52,9 @@ def up(where: Where, output: str, *, foreground: bool, proxies: int | None) -> i
             [Problem(path="--socket", found="a daemon makes its own socket in its home", hint=hint)]
         )
     if foreground:
+        from celadon.doors.api.tuning import tune  # noqa: PLC0415 -- only the daemon lives long
+
+        tune()  # Before the engine is loaded: a tenth of that went into searches for cycles.
         from celadon.doors.api.serve import serve  # noqa: PLC0415 -- only the daemon loads the engine
 
         serve(where.home, proxies)

@@ -187,8 +187,9 @@ def struck(made):
 
 
 def test_a_lease_is_undone_at_its_end_also_without_a_daemon(made):
-    made.done("drill", "run", "hang-replica", "score", "--before", "1s", "--seconds", "4s", "--detach")
+    made.done("drill", "run", "hang-replica", "score", "--before", "1s", "--seconds", "6s", "--detach")
     victim = struck(made)
+    assert re.search(r"drill +\d+  hang-replica  \w{12}/\d  struck", made.done("status", "score"))
     made.kill(made.daemon_pid())
     until(lambda: state(victim) == "S")
     assert made.answers() is None

@@ -69,7 +69,7 @@ def test_a_killed_replica_costs_no_request_that_may_be_repeated(made, name, path
     assert name == "times" or retries(made, name) - retried >= 3
     told = made.replicas(name)[0]
     assert (told["exits"], told["last_exit"]["code"]) == (1, -9)
-    assert "1 exits in a row" in made.done("status", name)
+    assert "1 exit in a row" in made.done("status", name)
 
 
 def test_a_killed_replica_of_a_command_costs_only_what_it_was_answering(made, figure):

@@ -52,7 +52,9 @@ def _drill(drill: Json | None, now: float) -> Iterator[Line]:
     """The rehearsed failure under way: what is seen of the service now is its doing."""
     if drill is not None:
         left = f", {span(drill['until'] - now)} left at most" if drill["until"] else ""
-        yield entry("drill", (f"{drill['drill']}  {drill['kind']}  {drill['phase']}{left}", WAIT))
+        hit = [f"{one['revision']}/{one['index']}" for one in drill["victims"] if one["revision"]]
+        whom = f"  {', '.join(hit)}" if hit else ""
+        yield entry("drill", (f"{drill['drill']}  {drill['kind']}{whom}  {drill['phase']}{left}", WAIT))
 
 
 def _head(view: Json) -> Line:
@@ -246,7 +248,7 @@ def _replica(replica: Json, now: float) -> Iterator[Line]:
         "standby" if replica["arm"] == "standby" else None,
     ]
     told = "  ".join(detail for detail in details if detail)
-    exits = f"  {replica['exits']} exits in a row" if replica["exits"] else ""
+    exits = f"  {several(replica['exits'], 'exit')} in a row" if replica["exits"] else ""
     yield Line(
         depth=3,
         spans=(

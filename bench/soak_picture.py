@@ -16,7 +16,7 @@ from celadon.sim.flat import growth
 MINUTE_S = 60.0
 INK, PALE, GRID = "#22312b", "#6f7d77", "#e3e8e5"
 GREEN, BLUE, RUST, SAND = "#2f7d5b", "#3566a8", "#b3452c", "#c9952b"
-STORM, WARM = "#f3e3dc", "#f3f5f4"
+STORM = "#f3e3dc"
 
 STYLE: Any = {
     "font.family": "sans-serif",
@@ -140,26 +140,26 @@ def draw(course: Mapping[str, float], samples: Sequence[Json], file: Path) -> No
 
 
 def _say_when(axes: Axes, course: Mapping[str, float]) -> None:
-    """What the shades mean, once."""
-    storm, judged = course["storm_s"] / MINUTE_S, course["judged_s"] / MINUTE_S
-    for begin, what in ((0.0, "storm"), (storm, "warm-up"), (judged, "judged")):
+    """What the shade and the strong parts of curves mean, once."""
+    for begin, what in ((0.0, "storm"), (course["storm_s"] / MINUTE_S, "what is judged is drawn strong")):
         across = axes.get_xaxis_transform()
         axes.text(begin, 0.02, f" {what}", transform=across, fontsize=7.5, color=PALE)
 
 
 def _panel(axes: Axes, panel: Panel, course: Mapping[str, float], samples: Sequence[Json]) -> None:
-    storm, judged = course["storm_s"] / MINUTE_S, course["judged_s"] / MINUTE_S
-    axes.axvspan(0, storm, color=STORM, linewidth=0)
-    axes.axvspan(storm, judged, color=WARM, linewidth=0)
+    axes.axvspan(0, course["storm_s"] / MINUTE_S, color=STORM, linewidth=0)
     for line in panel.lines:
         whole = curve(samples, line.name)
-        axes.plot(
-            [at / MINUTE_S for at in whole.at_s],
-            whole.values,
-            color=line.colour,
-            linewidth=1.3,
-            label=_label(line, course, samples),
-        )
+        strong = whole.since(judged_from(line.name, course)) if line.name in LIMITS else whole
+        for part, alpha, label in ((whole, 0.35, None), (strong, 1.0, _label(line, course, samples))):
+            axes.plot(
+                [at / MINUTE_S for at in part.at_s],
+                part.values,
+                color=line.colour,
+                linewidth=1.3,
+                alpha=alpha,
+                label=label,
+            )
     axes.set_title(panel.title, loc="left", fontsize=10.5, fontweight="bold", color=INK, pad=18)
     axes.text(0, 1.02, panel.unit, transform=axes.transAxes, fontsize=8, color=PALE)
     axes.set_xlim(0, samples[-1]["at_s"] / MINUTE_S)

@@ -64,6 +64,7 @@ class World:
     there: dict[ReplicaId, ReplicaFact] = field(default_factory=dict)
     confirmed: Wanted | None = None
     pending: Wanted | None = None
+    unseen: Wanted | None = None
     answered: dict[RevisionId, list[int]] = field(default_factory=dict)
     fetched: dict[Digest, float] = field(default_factory=dict)
     proof: ProofFact | None = None
@@ -338,6 +339,7 @@ class Routes:
         facts = RouteFacts(
             confirmed=None if world.hidden else world.confirmed,
             pending=world.pending,
+            unseen=world.unseen,
             refused=world.refused,
             drained=frozenset(a for a, one in idle.items() if one.id.revision not in world.busy),
             unrouted=world.unrouted,

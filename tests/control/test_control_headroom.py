@@ -302,6 +302,38 @@ def test_no_stop_of_ours_leaves_less_than_carries_everything_and_never_nobody(
         assert all(one.state is ReplicaState.STOPPING for one in there if one.id in kept)
 
 
+def test_nobody_is_stopped_whom_routes_may_reach_that_were_written_and_not_seen() -> None:
+    memory, _ = serving(1, Redundancy())
+    there = (replica(BLUE.id, 0, ReplicaState.READY), replica(GREEN.id, 0, ReplicaState.READY))
+    served = RouteFacts(confirmed=wanted(ON_BLUE, None, there[:1]))
+    idle = replace(facts(10.0, there), routes=Known(value=served, taken_at=10.0))
+    written = replace(served, unseen=wanted(ON_BLUE, None, there))
+    doubtful = replace(idle, routes=Known(value=written, taken_at=10.0))
+    assert any(isinstance(a, StopReplica) for a in reconcile(SERVICE, memory, idle))
+    assert not any(isinstance(a, StopReplica) for a in reconcile(SERVICE, memory, doubtful))
+
+
+def test_no_time_is_watched_while_other_routes_may_be_in_force(world: World) -> None:
+    watching(world)
+    world.step()
+    assert world.confirmed is not None
+    world.unseen = replace(world.confirmed, routes=ON_BLUE)
+    watched = dwelt(world)
+    for _ in range(5):
+        world.step()
+    assert dwelt(world) == watched
+    world.unseen = None
+    world.step()
+    assert dwelt(world) > watched
+
+
+def dwelt(world: World) -> float:
+    draft = world.draft
+    assert draft is not None
+    assert draft.memory.release is not None
+    return draft.memory.release.dwelt_s
+
+
 def test_old_news_take_nothing_away() -> None:
     memory, _ = serving(1, Redundancy())
     there = tuple(replica(BLUE.id, index, ReplicaState.READY) for index in range(3))

@@ -402,3 +402,23 @@ def test_a_way_back_to_a_revision_that_was_retired_asks_its_own_golden_requests(
     world.until_ended()
     assert world.memory.settings is not None
     assert world.memory.settings.golden == mine
+
+
+def test_golden_requests_that_were_refused_are_not_those_of_the_revision(world: World) -> None:
+    mine, refused, later = ("sha256:" + number * 64 for number in "123")
+    ask(world, Deploy(release="fraud-1", revision=BLUE, settings=replace(settings(), golden=mine)))
+    world.until_ended()
+    world.characters[GREEN.id].golden = False
+    for number, golden in ((2, refused), (3, later)):
+        ask(
+            world,
+            Deploy(release=f"fraud-{number}", revision=GREEN, settings=replace(settings(), golden=golden)),
+        )
+        assert "golden requests wrongly" in world.until_ended()[-1]
+    world.characters[GREEN.id].golden = True
+    ask(world, Rollback(release="fraud-4", revision=GREEN.id))
+    until(world, in_phase(Phase.PROVING))
+    assert world.memory.goal is not None
+    assert (world.memory.goal.prove, world.memory.goal.golden) == (GREEN.id, later)
+    world.until_ended()
+    assert world.memory.goldens == {BLUE.id: mine, GREEN.id: later}

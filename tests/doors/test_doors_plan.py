@@ -11,7 +11,7 @@ import yaml
 
 from celadon.control.needs import EVERYTHING, Need, beyond
 from celadon.doors.cli.ahead import ahead_lines, told
-from celadon.doors.cli.steps import PERSON, steps
+from celadon.doors.cli.steps import PERSON, in_place, steps
 from celadon.parse.spec import read_documents
 from celadon.release.plan import plan_of
 
@@ -93,6 +93,21 @@ def test_every_strategy_has_its_own_steps():
         found = steps(spec_of(release))
         for part in said:
             assert any(part in step for step in found), (part, found)
+
+
+@pytest.mark.parametrize(
+    ("replicas", "survives", "said"),
+    [
+        (4, "zone", "start replicas that are in another zone again in theirs"),
+        (2, "nothing", "those that run stay where they are"),
+    ],
+)
+def test_other_zones_move_replicas_only_where_some_may_be_lost(replicas, survives, said):
+    document = yaml.safe_load(HEAD)
+    document["spec"] |= {"replicas": replicas, "redundancy": {"zones": ["a", "b"], "survives": survives}}
+    (spec,) = read_documents([document], "fraud.yaml")
+    (step,) = in_place(spec, {"changes": [{"path": "spec/redundancy/zones"}]})
+    assert said in step
 
 
 def test_a_first_revision_goes_live_at_once_and_its_steps_say_so():

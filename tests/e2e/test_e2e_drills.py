@@ -154,8 +154,8 @@ def test_a_drill_that_would_take_the_last_one_is_refused_unless_a_person_insists
 
 def test_what_is_wrong_with_a_drill_is_said_of_the_options_that_were_given(made):
     _, said = drill(made, "hang-replica", "--rate", "1", "--seconds", "2h", code=1)
-    assert "--rate: 1 is too little" in said
-    assert "--seconds: 7200 is too much" in said
+    assert "--rate: 1 is too low" in said
+    assert "--seconds: 7200 is too high" in said
     assert "from 0.5 to 3600 s" in said
 
 

@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from platform_given import SERVE, alive, facts, launch, until_gone, until_none, until_state
+from platform_given import SERVE, alive, facts, launch, until, until_gone, until_none, until_state
 
 from celadon.domain.facts import ReplicaState
 from celadon.platform.process.rundir import holder, run_dirs
@@ -58,6 +58,25 @@ def test_a_closed_platform_leaves_its_replicas_to_the_next_one(workshop):
         second.stop(after.id, 5.0)
         await until_none(second)
         assert not alive(before.pid)
+
+    workshop.run(story)
+
+
+def test_one_that_was_not_ready_meanwhile_is_ready_anew(workshop):
+    async def story(shop):
+        first = await shop.platform()
+        first.start(launch())
+        before = await until_state(first, READY)
+        await first.close()
+        run = next(run_dirs(shop.home))
+        (run.work / "unready").touch()
+        second = await shop.platform()
+        await until(lambda: run.read("history.json")["ready_at"] is None)
+        await second.close()
+        (run.work / "unready").unlink()
+        again = await until_state(await shop.platform(), READY)
+        assert again.pid == before.pid
+        assert again.since > before.since
 
     workshop.run(story)
 

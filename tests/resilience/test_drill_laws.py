@@ -196,6 +196,18 @@ def test_two_drills_are_never_under_way_at_once(asked: list[tuple[DrillKind, int
     assert numbers == sorted(set(numbers))
 
 
+def test_who_ends_a_drill_that_is_being_undone_takes_nothing_from_its_verdict() -> None:
+    world = Rehearsal(memory=service(), lag=4)
+    world.run(DrillKind.KILL_REPLICA)
+    while world.memory.drill is None or world.memory.drill.phase is not DrillPhase.UNDOING:
+        world.step()
+    world.ask(EndDrill(drill=1))
+    answered = rehearse(world.memory, world.seen(), Now(wall=world.at, elapsed_s=STEP_S)).taken[0]
+    assert answered.because.code is Code.DRILL_ENDS_ITSELF
+    world.until_over()
+    assert world.memory.drills[0].because.code is Code.DRILL_PASSED
+
+
 def test_few_requests_a_second_are_watched_until_they_tell_something() -> None:
     world = Rehearsal(memory=service())
     world.run(DrillKind.KILL_REPLICA, rate=6.0)

@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import time
-from dataclasses import replace
 
 import pytest
 from envoy_world import BLUE, GREEN, caller, eventually, free_port, route_spec, running
@@ -13,6 +12,7 @@ from celadon.domain.facts import Known
 from celadon.domain.goal import Endpoint
 from celadon.domain.plan import FULL
 from celadon.domain.spec import RetryWhen
+from celadon.traffic.envoy.confirm import Confirmer
 
 pytestmark = pytest.mark.e2e
 
@@ -41,17 +41,31 @@ def test_a_switch_is_confirmed_reaches_green_and_drains_blue():
     asyncio.run(story())
 
 
-def test_routes_that_are_not_wanted_any_more_and_come_into_force_all_the_same_are_told_as_under_way():
+def test_routes_that_nobody_saw_come_into_force_are_told_until_something_is_seen(monkeypatch):
     async def story():
         async with running() as world:
             blue, green = await world.upstream("blue"), await world.upstream("green")
             route, both = route_spec(), {BLUE: [blue], GREEN: [green]}
             first = await world.serve(world.wish("fraud", both, {BLUE: FULL}, route))
+            shown, blind = Confirmer._shown, True
+
+            async def unless_blind(confirmer, seat, change):
+                return not (blind and change.tables) and await shown(confirmer, seat, change)
+
+            monkeypatch.setattr(Confirmer, "_shown", unless_blind)
             away = world.wish("fraud", both, {GREEN: FULL}, route)
-            track = world.router._plane.tracks[first.service]
-            track.kept, track.settled = replace(track.kept, published=away), False
+            world.router.set(away)
+            await eventually(lambda: world.facts(first).unseen == away)
+            back = world.wish("fraud", both, {BLUE: FULL}, route)
+            world.router.set(back)
             seen = world.facts(first)
-            assert (seen.confirmed, seen.pending) == (first, away)
+            assert (seen.confirmed, seen.pending, seen.unseen) == (first, back, away)
+            await eventually(lambda: world.router._plane.tracks[first.service].kept.published == back)
+            seen = world.facts(first)
+            assert (seen.confirmed, seen.pending, seen.unseen) == (first, back, away)
+            blind = False
+            await eventually(lambda: world.facts(first).confirmed == back)
+            assert (world.facts(first).pending, world.facts(first).unseen) == (None, None)
 
     asyncio.run(story())
 

@@ -3,7 +3,7 @@
 from celadon.control.engine import Engine
 from celadon.control.others import others
 from celadon.domain.command import Asked, EndDrill, MarkDrill, RunDrill
-from celadon.domain.drill import OF_ALL_SERVICES, DrillKind, DrillOrder
+from celadon.domain.drill import OF_ALL_SERVICES, DrillKind, DrillOrder, DrillPhase
 from celadon.domain.memory import Memory
 from celadon.domain.names import ServiceKey
 from celadon.domain.problem import Problem, ProblemsError
@@ -32,6 +32,8 @@ def run_drill(engine: Engine, service: ServiceKey, order: DrillOrder) -> Asked:
 
 def _hint(memory: Memory) -> str:
     """What helps, by what stands in the way."""
+    if memory.drill is not None and memory.drill.phase is DrillPhase.UNDOING:
+        return "it is being undone; wait for it to end"
     if memory.drill is not None:
         return f"`celadon drill end {memory.service}` undoes and ends it"
     return MORE if memory.release is None else WAIT

@@ -138,10 +138,10 @@ def _ended(running: asyncio.Task[None]) -> None:
 def digests(memory: Memory) -> Iterator[Digest]:
     """What a service names in the model store: known revisions, waiting deploys, golden requests."""
     deploys = [asked.command for asked in memory.commands if isinstance(asked.command, Deploy)]
-    settings = [memory.settings, memory.release.settings if memory.release else None]
+    releases = [one.settings for one in (memory.release, memory.last) if one is not None]
     for revision in (*memory.revisions.values(), *(deploy.revision for deploy in deploys)):
         yield from revision.trees
     yield from (Digest(golden) for golden in memory.goldens.values() if golden)
-    for one in (*settings, *(deploy.settings for deploy in deploys)):
+    for one in (memory.settings, *releases, *(deploy.settings for deploy in deploys)):
         if one is not None and one.golden is not None:
             yield Digest(one.golden)

@@ -257,7 +257,7 @@ def _unreached(replica: ReplicaFact, memory: Memory, goal: Goal, facts: Facts, s
     since = served.unrouted.get(address)
     if since is not None and facts.at >= since + goal.drain_s:
         return True
-    known = [w for w in (served.confirmed, served.pending) if w is not None]
+    known = [w for w in (served.confirmed, served.pending, served.unseen) if w is not None]
     named = (e.address for w in known for _, points in (*w.endpoints, *w.controls) for e in points)
     # While the last route goes, an earlier wish with an address that nothing names here may be what is in force.
     leaves = goal.route is None and served.confirmed is not None

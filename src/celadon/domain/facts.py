@@ -98,13 +98,15 @@ class RouteFacts:
     """What the router serves for one service.
 
     confirmed: the last wish that the data plane itself showed as in force; None when it serves nothing.
-    pending: a wish that is under way. drained: addresses that get no new requests and have none in flight,
+    pending: what was asked for last, while it is under way. unseen: a wish that is written and was not seen in force
+    since: it may be, whatever was asked for meanwhile. drained: addresses that get no new requests and have none in flight,
     seen twice 250 ms apart after confirmation. unrouted: since when (wall time) an address that is still known
     gets no new requests, by a confirmed route; infinity where it gets none but no route is confirmed. notes: what a person should know (a restart of the proxy).
     """
 
     confirmed: Wanted | None = None
     pending: Wanted | None = None
+    unseen: Wanted | None = None
     refused: Refused | None = None
     drained: frozenset[Address] = frozenset()
     unrouted: Mapping[Address, float] = field(default_factory=dict)

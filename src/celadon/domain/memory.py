@@ -28,7 +28,7 @@ class Memory:
 
     seq, epoch: of the last journal record folded in. commands: asked and not yet answered, oldest first.
     proved: revisions whose golden requests passed, with the digest of those requests ("" for none).
-    goldens: per known revision, the golden requests it was promoted with, or deployed with if it never was ("" for none).
+    goldens: per known revision that was live, the golden requests it was live with last ("" for none).
     releases_asked: how many releases were ever asked for; the next one is number releases_asked + 1.
     goal_at, routed_at: when the goal, and its routes, were recorded as they are (wall time).
     removing: the service is being taken down; removed: nothing of it is left but its journal.

@@ -40,6 +40,7 @@ class Code(StrEnum):
     # watching
     WATCH_GOES_ON = "watch_goes_on"
     NO_SAMPLES = "no_samples"
+    SAMPLES_UNREAD = "samples_unread"
     TOO_FEW_REQUESTS = "too_few_requests"
     SAMPLES_BROKEN = "samples_broken"
     SPLIT_OFF = "split_off"
@@ -102,6 +103,7 @@ class Code(StrEnum):
     DRILL_STRUCK = "drill_struck"
     DRILL_OVER = "drill_over"
     DRILL_ENDS_EARLY = "drill_ends_early"
+    DRILL_ENDS_ITSELF = "drill_ends_itself"
     DRILL_PASSED = "drill_passed"
     DRILL_PASSED_UNWATCHED = "drill_passed_unwatched"
     DRILL_FAILED_REQUESTS = "drill_failed_requests"
@@ -186,6 +188,7 @@ TEXTS: dict[Code, str] = {
     Code.ROUTE_CONFIRMED: "the proxy routes {percent:g} % of the requests to green",
     Code.WATCH_GOES_ON: "{requests} answers, {errors} errors, p95 {latency}; {left_s:.0f} s to go",
     Code.NO_SAMPLES: "holding: no samples ({why})",
+    Code.SAMPLES_UNREAD: "holding: the samples could not be read ({why})",
     Code.TOO_FEW_REQUESTS: "too little traffic: {requests} of {needed} answers needed to judge green",
     Code.SAMPLES_BROKEN: "holding: the samples can not be trusted ({why})",
     Code.SPLIT_OFF: "holding: green gave {percent:.0f} % of the answers, and {asked_percent:g} % were asked of it",
@@ -250,6 +253,7 @@ TEXTS: dict[Code, str] = {
     Code.DRILL_STRUCK: "drill {drill} has struck: {what}",
     Code.DRILL_OVER: "drill {drill} is being undone: {why}",
     Code.DRILL_ENDS_EARLY: "a person ended it",
+    Code.DRILL_ENDS_ITSELF: "a person asked to end drill {drill}, which is being undone already or has ended",
     Code.DRILL_PASSED: "{failed} of {requests} requests failed, longest gap {gap_ms:.0f} ms, "
     "served as before after {rto_s:.2f} s (goal {goal_s:g} s)",
     Code.DRILL_PASSED_UNWATCHED: "{failed} of {requests} requests failed, longest gap {gap_ms:.0f} ms; no release was "

@@ -35,7 +35,7 @@ def judge(
     begin where the evidence ends; anything else is invalid evidence, and nothing is added.
     """
     if isinstance(samples, Unknown):
-        return evidence, Unsure(because=because(Code.NO_SAMPLES, why=samples.why))
+        return evidence, Unsure(because=because(Code.SAMPLES_UNREAD, why=samples.why))
     seen = samples.value
     if evidence is None:
         begun = Evidence(judge=NAME, cursor=seen.cursor_to)

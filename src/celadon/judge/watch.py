@@ -99,7 +99,7 @@ def _folded(
 ) -> tuple[Evidence | None, Verdict | None]:
     """The evidence with what the router counted, and what is wrong with it."""
     if isinstance(samples, Unknown):
-        return evidence, Unsure(because=because(Code.NO_SAMPLES, why=samples.why))
+        return evidence, Unsure(because=because(Code.SAMPLES_UNREAD, why=samples.why))
     seen = samples.value
     if evidence is None or evidence.ledger is None:
         ledger = begun(of, sides, seen, int(samples.taken_at))

@@ -173,9 +173,8 @@ def _take_slot(memory: Memory, asked: Asked, command: Deploy | Rollback, wall: f
         assert isinstance(command, Deploy)
         why = because(Code.SETTINGS_CHANGED)
         release = replace(moving, settings=command.settings, plan=_replanned(moving, command.settings))
-        goldens = {**memory.goldens, moving.green: command.settings.golden or ""}
         evidence = _under(memory.evidence, moving.plan, release.plan)
-        after = replace(memory, release=release, goldens=goldens, evidence=evidence)
+        after = replace(memory, release=release, evidence=evidence)
         return Answered(memory=after, because=why, handled=(asked.seq,))
     if moving is not None:
         if moving.phase is Phase.ROLLING_BACK or (moving.blue is None and moving.phase is Phase.MOVING):
@@ -231,13 +230,11 @@ def begin(memory: Memory, command: Deploy | Rollback, wall: float) -> tuple[Memo
         because=why,
     )
     revisions = memory.revisions if isinstance(command, Rollback) else _with(memory, command.revision)
-    # Others than those that a known revision was promoted with are its own only once it is promoted with them.
-    goldens = {green: settings.golden or "", **memory.goldens}
     after = replace(
         memory,
         release=release,
         revisions=revisions,
-        goldens={key: golden for key, golden in goldens.items() if key in revisions},
+        goldens={key: golden for key, golden in memory.goldens.items() if key in revisions},
         evidence=None,
         removing=False,
         removed=False,
@@ -246,11 +243,16 @@ def begin(memory: Memory, command: Deploy | Rollback, wall: float) -> tuple[Memo
 
 
 def _settings(memory: Memory, command: Deploy | Rollback) -> Settings:
-    """A way back keeps today's settings but for the golden requests: those belong to what they were written for."""
+    """A way back keeps today's settings but for the golden requests: those belong to what they were written for.
+
+    What never was live was released last with those that were meant for it, if it was what was released last.
+    """
     if isinstance(command, Deploy):
         return command.settings
     assert memory.settings is not None, "nothing can be live without settings"
-    golden = memory.goldens.get(command.revision, memory.settings.golden)
+    last = memory.last
+    of = last.settings if last is not None and last.green == command.revision else memory.settings
+    golden = memory.goldens.get(command.revision, of.golden)
     return replace(memory.settings, golden=golden or None)
 
 

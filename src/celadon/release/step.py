@@ -60,18 +60,19 @@ class Seen:
         """Whether the router itself shows the routes in force that are asked of it, since they are.
 
         What it showed long ago is not shown, what it showed before they were asked for was an earlier wish, and while
-        other routes are under way to it those may be in force already.
+        other routes are under way to it, or were and nobody has seen since what is in force, it may be those.
         """
         served, goal = self.facts.routes, memory.goal
         if isinstance(served, Unknown) or goal is None:
             return False
-        confirmed, pending = served.value.confirmed, served.value.pending
+        confirmed = served.value.confirmed
+        others = (served.value.pending, served.value.unseen)
         return (
             fresh(served, self.now.wall)
             and not_before(memory.routed_at, served.taken_at, self.now.wall)
             and confirmed is not None
             and confirmed.routes == goal.routes
-            and (pending is None or pending.routes == goal.routes)
+            and all(other is None or other.routes == goal.routes for other in others)
             and goal.routes == routes(memory, self.facts)
         )
 

@@ -68,7 +68,7 @@ def watching(memory: Memory, release: Release, seen: Seen) -> Step:
         return Step(memory=memory, because=_goes_on(verdict.because, stage.dwell_s - release.dwelt_s))
     why = because(Code.NO_SAMPLES, why="nothing was counted yet") if verdict is None else verdict.because
     if isinstance(verdict, Fine) and not seen.samples_fresh:
-        why = because(Code.NO_SAMPLES, why=f"nothing was counted for more than {FRESH_S:g} s")
+        why = because(Code.SAMPLES_UNREAD, why=f"for more than {FRESH_S:g} s")
     return _undecided(memory, release, why if in_force else because(Code.ROUTE_PENDING), seen)
 
 

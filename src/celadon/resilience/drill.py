@@ -145,10 +145,11 @@ def _answered(memory: Memory, asked: Asked, facts: Facts, now: Now) -> tuple[Mem
             )
             return replace(memory, drill=drill), why
         case EndDrill(drill=number):
-            why = because(Code.DRILL_ENDS_EARLY)
             there = memory.drill
             if there is None or there.number != number or there.phase is DrillPhase.UNDOING:
-                return memory, why  # Who ends one that is being undone takes nothing from what it has shown.
+                # Who ends one that is being undone takes nothing from what it has shown.
+                return memory, because(Code.DRILL_ENDS_ITSELF, drill=number)
+            why = because(Code.DRILL_ENDS_EARLY)
             if there.ends is None:
                 memory = replace(memory, drill=replace(there, ends=why))
             return memory, why

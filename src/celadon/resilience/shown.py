@@ -3,11 +3,15 @@
 from celadon.domain.drill import Drill, DrillKind, DrillVerdict, FaultFact, Measured, ProbeFact
 from celadon.domain.memory import Memory
 from celadon.domain.reason import Code, Reason, because
+from celadon.domain.release import Phase
 from celadon.domain.spec import RetryWhen
 from celadon.domain.values import replace
 
 HELD_S = 1.0
 """An answer that is right and comes this much later than before is no outage yet, whatever the goal."""
+
+JUDGED = frozenset({Phase.WATCHING.value, Phase.FROZEN.value})
+"""Phases that end by what was counted."""
 
 REQUESTS_MIN = 20
 """Fewer requests since the failure show nothing."""
@@ -70,9 +74,17 @@ def verdict(
         )
     if found.failed and _repeatable(memory):
         return because(Code.DRILL_FAILED_REQUESTS, gap_ms=found.gap_ms, **counts)
-    if drill.order.kind is DrillKind.FREEZE_METRICS and drill.moved is None:
+    if drill.order.kind is DrillKind.FREEZE_METRICS and not _watched(memory, drill):
         return because(Code.DRILL_PASSED_UNWATCHED, gap_ms=found.gap_ms, **counts)
     return because(Code.DRILL_PASSED, gap_ms=found.gap_ms, rto_s=found.rto_s, goal_s=goal_s, **counts)
+
+
+def _watched(memory: Memory, drill: Drill) -> bool:
+    """Whether the counters decided on a release, when they began to stand still or since."""
+    phases = {drill.moved[1]} if drill.moved else set()
+    if memory.release is not None:
+        phases.add(memory.release.phase.value)
+    return not phases.isdisjoint(JUDGED)
 
 
 def _repeatable(memory: Memory) -> bool:

@@ -51,7 +51,7 @@ def _too_few(memory: Memory, facts: Facts, kind: DrillKind, hit: Sequence[Victim
     if kind is DrillKind.KILL_ZONE and not redundancy.zones:
         return "it has no `zones`, so that all of it would be lost"
     if kind is DrillKind.KILL_ZONE and (astray := _astray(memory, facts)):
-        return f"{astray} replicas are not in the zones yet where they belong"
+        return f"not every replica is in the zone where it belongs ({astray} of {len(_ready(memory, facts))} are not)"
     if kind is DrillKind.KILL_FIRST_PRIORITY and not redundancy.standby:
         return "it has no `standby` that could take over"
     gone = {victim.pid for victim in hit}
@@ -141,7 +141,8 @@ def in_words(kind: DrillKind, hit: Sequence[Victim]) -> str:
         case DrillKind.HANG_REPLICA:
             return f"SIGSTOP to replica {names}"
         case DrillKind.KILL_ZONE:
-            return f"SIGKILL to every replica of zone {hit[0].zone}: {names}"
+            of = f" of zone {hit[0].zone}" if hit[0].zone else ""
+            return f"SIGKILL to every replica{of}: {names}"
         case DrillKind.KILL_FIRST_PRIORITY:
             return f"SIGKILL to every replica of the first set: {names}"
         case DrillKind.KILL_PROXY:

@@ -44,7 +44,7 @@ def read_order(body: Mapping[str, Any], settings: Settings | None) -> DrillOrder
         if value is not None and not (number and low <= value <= high):
             found = f"{value!r} is no number"
             if number:
-                found = f"{value:.10g} is too {'little' if value < low else 'much'}"
+                found = f"{value:.10g} is too {'low' if value < low else 'high'}"
             problems.append(Problem(path=name, found=found, hint=f"from {low:g} to {high:g}{_unit(name)}"))
     if problems:
         raise ProblemsError(problems)

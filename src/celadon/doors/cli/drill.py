@@ -46,7 +46,7 @@ def drill() -> None:
 @click.option(
     "--seconds",
     "lasts",
-    help="How long the failure may be there at most, up to 1h; see docs/drills.md for what it is without.",
+    help="How long the failure may be there at most, up to 1h [by kind, see docs/drills.md].",
 )
 @click.option(
     "--rto", help="Within how long callers must be served as before [1s, and what it takes to notice a hang]."

@@ -40,11 +40,16 @@ def steps(spec: ServiceSpec, *, first: bool = False) -> list[str]:
 
 def in_place(spec: ServiceSpec, difference: Json) -> list[str]:
     """What becomes of other settings for what is live already, which needs no release."""
+    wanted = spec.replicas.wanted
+    move = "start replicas that are in another zone again in theirs, one at a time while all others are ready"
+    stay = (
+        "start replicas in these zones from now on; those that run stay where they are, for none may be lost"
+    )
     follows = {
-        "spec/replicas": f"start or stop replicas of what is live, until there are {spec.replicas.wanted}",
-        "spec/redundancy/zones": "start each replica again in its zone, one at a time while all others are ready",
+        "spec/replicas": f"start or stop replicas of what is live, until there are {wanted}",
+        "spec/redundancy/zones": move if spec.redundancy.spare(wanted) else stay,
         "spec/redundancy/standby": f"start or stop standbys, until there are {spec.redundancy.standby}",
-        "spec/route": "move the route at once",
+        "spec/route": "change the route at once",
     }
     paths = [change["path"] for change in difference["changes"]]
     said = [what for of, what in follows.items() if any(path.startswith(of) for path in paths)]

@@ -59,7 +59,6 @@ class Replica:
         self._kill_at = math.inf
         self._failures = 0
         self._ready_at: float | None = None
-        self._was_ready_at: float | None = None
         self._notes: dict[str, str] = {}
         self.looked_at = asyncio.Event()
 
@@ -102,8 +101,7 @@ class Replica:
     def begin(self, launch: Launch) -> Coroutine[None, None, None]:
         """It is starting from now on; awaiting the answer starts it and watches it until it has ended."""
         self._token = secrets.token_hex(8)
-        self._child, self._grace_s, self._failures = None, None, 0
-        self._ready_at = self._was_ready_at = None
+        self._child, self._grace_s, self._ready_at, self._failures = None, None, None, 0
         self._kill_at = math.inf
         self._launch, self._zone = {}, launch.zone
         self._notes.clear()
@@ -157,7 +155,6 @@ class Replica:
         self._found(self._run.read("launch.json"))
         stopping = self._run.read("stop.json")
         once_ready = self._history.ready == self._token
-        self._was_ready_at = self._history.ready_at if once_ready else None
         self._enter(ReplicaState.UNREADY if once_ready else ReplicaState.STARTING)
         if stopping is not None:
             self.stop(stopping["grace_s"])
@@ -261,16 +258,17 @@ class Replica:
             self._notes["port"] = f"it could not be seen which process listens on port {self.port}"
         self._ready_at = time.monotonic()
         # One that was ready when it was found is so since then, not since it was found.
-        ready_at = self._around.now() if self._was_ready_at is None else self._was_ready_at
+        known = self._history.ready_at if self._history.ready == self._token else None
+        ready_at = self._around.now() if known is None else known
         self._remember(replace(self._history, ready=self._token, ready_at=ready_at))
         self._enter(ReplicaState.READY, ready_at)
 
     async def _failed(self) -> None:
         self._failures += 1
-        self._was_ready_at = None
+        if self._failures >= FAILURES_MAX and self._history.ready_at is not None:
+            self._remember(replace(self._history, ready_at=None))
         if self._state is ReplicaState.READY and self._failures >= FAILURES_MAX:
             self._ready_at = None
-            self._remember(replace(self._history, ready_at=None))
             self._enter(ReplicaState.UNREADY)
         if self._state is ReplicaState.STARTING and self._failures % LOOKS_EVERY == 0:
             seen = await self._listening()

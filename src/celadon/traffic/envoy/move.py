@@ -54,7 +54,7 @@ class Mover:
             await self._retreat(track)
             raise
         await self._settle(track, target)
-        track.confirmed, track.doubted = target, False
+        track.confirmed, track.unseen, track.doubted = target, None, False
         track.settled = track.target is target
 
     async def tidy(self, track: Track, idle: frozenset[tuple[str, Address]]) -> None:
@@ -120,12 +120,12 @@ class Mover:
         change = _cluster_change(before, wanted, everything=track.unproved)
         async with self._structure if change.clusters_file else contextlib.nullcontext():
             track.clusters = wanted
-            async with self._undone(track, track.kept, before):
+            async with self._undone(track, track.kept, before, track.unseen):
                 await self._publish(change)
 
     async def _route(self, track: Track, target: Wanted | None) -> None:
         self._check_current(track, target)
-        before = track.kept
+        before, unseen = track.kept, track.unseen
         if before.published is None and target is None:
             return
         change = _route_change(before.published, target, everything=track.unproved)
@@ -140,7 +140,9 @@ class Mover:
             if not (target is not None and target.same_traffic(before.published)):
                 self.moved(_turned(before.published, target))
             self.plane.keep(track)
-            async with self._undone(track, before, track.clusters):
+            if target is not None and (track.confirmed is None or target.routes != track.confirmed.routes):
+                track.unseen = target
+            async with self._undone(track, before, track.clusters, unseen):
                 await self._publish(self._present(change))
         self.moved(_turned(before.published, target))
 
@@ -154,12 +156,14 @@ class Mover:
         )
 
     @contextlib.asynccontextmanager
-    async def _undone(self, track: Track, kept: Kept, clusters: tuple[Cluster, ...]) -> AsyncIterator[None]:
+    async def _undone(
+        self, track: Track, kept: Kept, clusters: tuple[Cluster, ...], unseen: Wanted | None
+    ) -> AsyncIterator[None]:
         """On a rejection the service keeps its last accepted rendering, also in the files."""
         try:
             yield
         except RejectedError:
-            track.kept, track.clusters = kept, clusters
+            track.kept, track.clusters, track.unseen = kept, clusters, unseen
             self.plane.keep(track)
             await self.plane.publish()
             raise

@@ -220,6 +220,7 @@ class EnvoyRouter:
         facts = RouteFacts(
             confirmed=track.confirmed,
             pending=track.pending,
+            unseen=track.unseen,
             refused=track.refused,
             drained=self._drained.of(track),
             unrouted=self._drained.unrouted(service),

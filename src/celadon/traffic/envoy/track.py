@@ -27,13 +27,15 @@ class Kept:
 class Track:
     """target: what is asked for now; None: nothing any more. clusters: what has to be in the files now.
 
-    doubted: something could not be seen in time, so that nothing of what came before is taken for granted.
+    unseen: a wish whose routes were written last when they were others than those confirmed, until something is seen in
+    force. doubted: something could not be seen in time, so that nothing of what came before is taken for granted.
     """
 
     kept: Kept
     target: Wanted | None = None
     clusters: tuple[Cluster, ...] = ()
     confirmed: Wanted | None = None
+    unseen: Wanted | None = None
     settled: bool = False
     doubted: bool = False
     refused: Refused | None = None
@@ -57,12 +59,8 @@ class Track:
 
     @property
     def pending(self) -> Wanted | None:
-        """The wish that is under way. Where another one came meanwhile, what is written comes into force first."""
-        if self.settled or self.stuck or self.target is None:
-            return None
-        written = self.kept.published
-        known = [wanted.routes for wanted in (self.target, self.confirmed) if wanted is not None]
-        return self.target if written is None or written.routes in known else written
+        """The wish that is under way."""
+        return None if self.settled or self.stuck else self.target
 
     @property
     def claim(self) -> Claim:

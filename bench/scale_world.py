@@ -311,6 +311,8 @@ class Prober:
         golden: Digest | None,
         path: Path | None,
         preview: Address,
+        *,
+        within_s: float | None,
     ) -> None:
         self.world.one(service).proof = ProofFact(
             revision=revision, golden=golden, state=ProofState.PASSED, asked=3

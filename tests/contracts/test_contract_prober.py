@@ -61,7 +61,7 @@ class Simulated(Side, Virtual):
         self.pass_s(5.0)
 
     def prove(self):
-        self.prober.prove(FRAUD, GREEN, GOLDEN, None, Address(host="127.0.0.1", port=1))
+        self.prober.prove(FRAUD, GREEN, GOLDEN, None, Address(host="127.0.0.1", port=1), within_s=None)
 
     def is_wrong(self):
         self.characters[GREEN].golden = False
@@ -83,7 +83,7 @@ class Golden(Side):
         self.address, running.answer = running.address, b'{"a":1}'
 
     def prove(self):
-        self.prober.prove(FRAUD, GREEN, GOLDEN, self.path, self.address)
+        self.prober.prove(FRAUD, GREEN, GOLDEN, self.path, self.address, within_s=None)
 
     def is_wrong(self):
         self.running.answer = b'{"a":2}'

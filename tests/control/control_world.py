@@ -422,6 +422,8 @@ class Proofs:
         golden: Digest | None,
         path: Path | None,
         preview: Address,
+        *,
+        within_s: float | None,
     ) -> None:
         right = self.world.characters[revision].golden
         wrong = () if right else (Mismatch(name="first", found="status 500, expected 200"),)

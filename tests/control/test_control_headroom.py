@@ -383,8 +383,7 @@ def test_it_says_which_loss_would_not_be_survived() -> None:
     why = survives(memory, drained(there[:1]))
     assert why is not None
     assert text(why) == (
-        "would not survive the loss of one replica: "
-        "0 of 1 ready replicas would be left, and 1 carry the service"
+        "would not survive the loss of one replica: 0 of the 1 replicas that it needs would be ready"
     )
     standby = replica(BLUE.id, STANDBY_FROM, ReplicaState.READY)
     assert survives(memory, drained((*there[:1], standby))) is None

@@ -143,7 +143,7 @@ def test_nothing_is_promoted_and_nothing_taken_back_while_counters_stand_still(m
 def test_a_drill_that_would_take_the_last_one_is_refused_unless_a_person_insists(made):
     made.done("deploy", "-f", made.service("alone", replicas=1))
     _, said = drill(made, "kill-replica", service="alone", code=6)
-    assert "0 ready replicas would be left, and 1 carry the service" in said
+    assert "0 of the 1 replicas that it needs would be ready" in said
     told, _ = drill(made, "kill-replica", "--insist", "--rto", "0s", service="alone", code=2)
     assert (told["verdict"], told["undone"]) == ("fail", True)
     assert told["measured"]["failed"] > 0

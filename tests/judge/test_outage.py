@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from celadon.judge.outage import WINDOW_S, Asked, outage
@@ -71,6 +71,7 @@ def test_the_longest_drill_at_the_highest_rate_is_weighed_in_no_time() -> None:
     st.lists(st.tuples(st.floats(0, 5), st.booleans()), min_size=RATE, max_size=RATE * 4),
     st.floats(0, 4),
 )
+@example([*[(0.0, False)] * (RATE - 1), (1.0, True)], 2.0)
 def test_figures_stay_within_what_was_measured(drawn: list[tuple[float, bool]], struck_at: float) -> None:
     asked = [Asked(at=n / RATE, ended=n / RATE + took, ok=ok) for n, (took, ok) in enumerate(drawn)]
     clear_to = len(asked) / RATE

@@ -11,7 +11,7 @@ import pytest
 
 from celadon.domain.facts import ProofState
 from celadon.domain.names import Address, Digest, RevisionId, ServiceKey
-from celadon.observe.golden import GoldenProber
+from celadon.observe.golden import TRIES, GoldenProber
 
 FRAUD = ServiceKey(name="fraud")
 GREEN = RevisionId("b" * 12)
@@ -94,10 +94,10 @@ async def prober(**times):
         await built.close()
 
 
-def prove(tmp_path, address, lines=LINES, **times):
+def prove(tmp_path, address, lines=LINES, within_s=None, **times):
     async def story():
         async with prober(**times) as one:
-            one.prove(FRAUD, GREEN, GOLDEN, golden_file(tmp_path, lines), address)
+            one.prove(FRAUD, GREEN, GOLDEN, golden_file(tmp_path, lines), address, within_s=within_s)
             assert one.observe(FRAUD).state is ProofState.RUNNING
             return await one.proved()
 
@@ -192,6 +192,20 @@ def test_a_green_that_does_not_answer_in_time_has_failed(tmp_path):
         release.set()
     assert fact.state is ProofState.FAILED
     assert "no answer within 0.3 s" in fact.mismatches[0].found
+
+
+def test_an_answer_that_callers_would_not_wait_for_is_none_but_the_first_may_be_slow(tmp_path):
+    slow = [0.5, 0.0, *[0.5] * TRIES]
+
+    def late(_server, _body):
+        threading.Event().wait(slow.pop(0))
+        return 200, GREEN, b'{"score": 1}'
+
+    with server(late) as green:
+        assert prove(tmp_path, green.address, LINES[:1], within_s=0.4).state is ProofState.PASSED
+        fact = prove(tmp_path, green.address, LINES[:1], within_s=0.4)
+    assert (fact.state, slow) == (ProofState.FAILED, [])
+    assert "`route` gives an answer 0.4 s to begin" in fact.mismatches[0].found
 
 
 def test_an_endless_answer_is_cut(tmp_path):

@@ -2,6 +2,7 @@
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from platform_given import SERVER, SERVICE, launch, until, until_none, until_state
 
@@ -114,3 +115,13 @@ def test_only_the_latest_logs_of_ended_replicas_are_kept(tmp_path):
         (tmp_path / f"{number:012x}-0.log.1").write_text("x")
     prune_logs(tmp_path, SERVICE, set())
     assert len(list(tmp_path.iterdir())) == 2 * KEPT_MAX
+
+
+def test_replicas_that_start_at_once_tidy_the_same_logs_away(tmp_path):
+    for _ in range(20):
+        for index in range(KEPT_MAX + 20):
+            (tmp_path / f"abc-{index}.log").write_text("")
+        with ThreadPoolExecutor(4) as threads:
+            each = [threads.submit(prune_logs, tmp_path, SERVICE, set()) for _ in range(4)]
+        assert [one.exception() for one in each] == [None] * 4
+        assert len(list(tmp_path.iterdir())) <= KEPT_MAX

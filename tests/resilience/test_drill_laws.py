@@ -31,8 +31,8 @@ from celadon.domain.goal import Arm, Part, Route
 from celadon.domain.memory import Memory
 from celadon.domain.names import STANDBY_FROM, RevisionId
 from celadon.domain.plan import FULL
-from celadon.domain.reason import Code, because
-from celadon.domain.spec import Redundancy, Survives
+from celadon.domain.reason import Code, because, text
+from celadon.domain.spec import Redundancy, RetryWhen, Survives
 from celadon.resilience.drill import next_drill, order_of, refusal, rehearse
 from celadon.resilience.place import place
 from celadon.resilience.shown import REQUESTS_MIN
@@ -208,6 +208,25 @@ def test_who_ends_a_drill_that_is_being_undone_takes_nothing_from_its_verdict() 
     assert world.memory.drills[0].because.code is Code.DRILL_PASSED
 
 
+def test_a_service_that_lacked_a_replica_before_is_as_before_without_it() -> None:
+    world = Rehearsal(memory=service(), count=1)
+    world.run(DrillKind.KILL_REPLICA, insists=True)
+    world.until_over()
+    assert world.memory.drills[0].because.code is Code.DRILL_PASSED
+
+
+def test_requests_that_nobody_may_repeat_may_fail_and_it_is_said() -> None:
+    memory = service()
+    assert memory.settings is not None
+    route = replace(memory.settings.route, retry=replace(memory.settings.route.retry, when=RetryWhen.NEVER))
+    world = Rehearsal(memory=replace(memory, settings=replace(memory.settings, route=route)), bad=1)
+    world.run(DrillKind.KILL_REPLICA)
+    world.until_over()
+    because = world.memory.drills[0].because
+    assert because.code is Code.DRILL_PASSED_UNREPEATED
+    assert "lets nobody repeat" in text(because)
+
+
 def test_few_requests_a_second_are_watched_until_they_tell_something() -> None:
     world = Rehearsal(memory=service())
     world.run(DrillKind.KILL_REPLICA, rate=6.0)
@@ -223,8 +242,9 @@ def test_a_service_that_loses_nothing_passes(kind: DrillKind) -> None:
     world.run(kind, insists=kind in {DrillKind.KILL_ZONE, DrillKind.KILL_FIRST_PRIORITY})
     world.until_over()
     report = world.memory.drills[-1]
-    passed = Code.DRILL_PASSED_UNWATCHED if kind is DrillKind.FREEZE_METRICS else Code.DRILL_PASSED
-    assert (report.verdict, report.because.code) == (DrillVerdict.PASS, passed)
+    nobody = (DrillVerdict.INCONCLUSIVE, Code.DRILL_UNWATCHED)
+    passed = nobody if kind is DrillKind.FREEZE_METRICS else (DrillVerdict.PASS, Code.DRILL_PASSED)
+    assert (report.verdict, report.because.code) == passed
     assert world.struck == 1
 
 

@@ -79,9 +79,10 @@ class Effects:
             case Prove(revision=revision, golden=golden):
                 assert memory.goal is not None
                 assert memory.goal.route is not None
-                preview = Address(host="127.0.0.1", port=memory.goal.route.preview_port)
+                route = memory.goal.route
+                preview = Address(host="127.0.0.1", port=route.preview_port)
                 path = self.sources.blob(golden) if golden else None
-                self.prober.prove(service, revision, golden, path, preview)
+                self.prober.prove(service, revision, golden, path, preview, within_s=route.patience_s)
             case ForgetProof():
                 self.prober.forget(service)
             case Probe() | Strike() | Undo() | ForgetDrill():

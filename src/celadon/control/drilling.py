@@ -10,8 +10,8 @@ from celadon.domain.problem import Problem, ProblemsError
 from celadon.domain.reason import text
 from celadon.resilience.drill import next_drill, refusal
 
-WAIT = "wait for it to end; --insist has the drill all the same"
-MORE = "give it more to lose first (docs/redundancy.md); --insist has the drill all the same"
+WAIT = "wait for it to end; --insist runs the drill anyway"
+MORE = "give it more to lose first (docs/redundancy.md); --insist runs the drill anyway"
 
 
 def run_drill(engine: Engine, service: ServiceKey, order: DrillOrder) -> Asked:

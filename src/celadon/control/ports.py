@@ -54,7 +54,7 @@ class Sources(Protocol):
 
 
 class Prober(Protocol):
-    """Sends golden requests to a revision."""
+    """Sends golden requests to a revision. within_s: how soon an answer has to begin, as for callers; None for any time."""
 
     def observe(self, service: ServiceKey) -> ProofFact | None: ...
     def prove(
@@ -64,6 +64,8 @@ class Prober(Protocol):
         golden: Digest | None,
         path: Path | None,
         preview: Address,
+        *,
+        within_s: float | None,
     ) -> None: ...
     def forget(self, service: ServiceKey) -> None: ...
 

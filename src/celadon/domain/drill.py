@@ -126,7 +126,8 @@ class Drill:
     """A drill under way. struck_at: when its lease was recorded. entered_at: when it entered its phase (wall time).
 
     hit: how many victims were met. ends: what it ends with whatever else is seen, once the failure is undone.
-    moved: the release that moved when the failure came, as (id, phase, stage). proxies: how many served when it began.
+    moved: the release that moved when the failure came, as (id, phase, stage). proxies, ready: how many of them, and
+    how many replicas of what is live, served when it began; None in drills that began before this was kept.
     """
 
     number: int
@@ -142,6 +143,7 @@ class Drill:
     ends: Reason | None = None
     moved: tuple[str, str, int] | None = None
     proxies: int = 0
+    ready: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

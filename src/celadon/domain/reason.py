@@ -105,7 +105,8 @@ class Code(StrEnum):
     DRILL_ENDS_EARLY = "drill_ends_early"
     DRILL_ENDS_ITSELF = "drill_ends_itself"
     DRILL_PASSED = "drill_passed"
-    DRILL_PASSED_UNWATCHED = "drill_passed_unwatched"
+    DRILL_PASSED_UNREPEATED = "drill_passed_unrepeated"
+    DRILL_UNWATCHED = "drill_unwatched"
     DRILL_FAILED_REQUESTS = "drill_failed_requests"
     DRILL_TOO_SLOW = "drill_too_slow"
     DRILL_HELD_BACK = "drill_held_back"
@@ -256,7 +257,9 @@ TEXTS: dict[Code, str] = {
     Code.DRILL_ENDS_ITSELF: "a person asked to end drill {drill}, which is being undone already or has ended",
     Code.DRILL_PASSED: "{failed} of {requests} requests failed, longest gap {gap_ms:.0f} ms, "
     "served as before after {rto_s:.2f} s (goal {goal_s:g} s)",
-    Code.DRILL_PASSED_UNWATCHED: "{failed} of {requests} requests failed, longest gap {gap_ms:.0f} ms; no release was "
+    Code.DRILL_PASSED_UNREPEATED: "{failed} of {requests} requests failed, which `route.retry` lets nobody repeat; "
+    "longest gap {gap_ms:.0f} ms, served as before after {rto_s:.2f} s (goal {goal_s:g} s)",
+    Code.DRILL_UNWATCHED: "{failed} of {requests} requests failed, longest gap {gap_ms:.0f} ms; no release was "
     "watched, so nothing could be decided on counters that stood still",
     Code.DRILL_FAILED_REQUESTS: "{failed} of {requests} requests failed that may be repeated, longest gap {gap_ms:.0f} ms",
     Code.DRILL_TOO_SLOW: "served as before only after {rto_s:.2f} s, goal {goal_s:g} s; "
@@ -298,7 +301,7 @@ TEXTS: dict[Code, str] = {
     Code.RETIRING_WAITS: "revision {revision} is kept: of what is live {ready} of the {needed} replicas "
     "that it needs are ready",
     Code.LOSS_NOT_COVERED: "would not survive the loss of one {loss}: "
-    "{left} of {ready} ready replicas would be left, and {needed} carry the service",
+    "{left} of the {needed} replicas that it needs would be ready",
     Code.LOSS_UNKNOWN: "whether a loss would be survived is not known ({why})",
 }
 

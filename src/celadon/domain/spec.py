@@ -117,6 +117,12 @@ class RouteSpec:
     timeout_s: float | None = None
     retry: Retry
 
+    @property
+    def patience_s(self) -> float | None:
+        """How soon an answer has to begin, seconds; None for any time."""
+        limits = [limit for limit in (self.timeout_s, self.retry.per_try_s) if limit is not None]
+        return min(limits, default=None)
+
 
 class OnDeadline(StrEnum):
     """What a watch without enough evidence does when its deadline has passed."""

@@ -74,7 +74,9 @@ def _gap_s(before: Sequence[Asked], since: Sequence[Asked], clear_to: float) -> 
     """The longest time between two right answers, from the last one before the failure on, also if it goes on."""
     ends = sorted(one.ended for one in since if one.ok)
     last = max((one.ended for one in before if one.ok), default=ends[0] if ends else clear_to)
-    moments = [last, *ends, *([clear_to] if not ends or clear_to > ends[-1] else [])]
+    moments = [last, *ends]
+    if clear_to > moments[-1]:
+        moments.append(clear_to)
     return max((later - earlier for earlier, later in pairwise(moments)), default=0.0)
 
 

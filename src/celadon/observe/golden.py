@@ -30,11 +30,25 @@ MISMATCHES_MAX = 20
 FROM_A_PROXY = frozenset({502, 503, 504})
 """What a proxy says when it did not reach the server, although the server may say it too."""
 
-PROXY_TRIES = 4
+TRIES = 4
+"""What a proxy said, or what came later than callers wait, is asked for so often in all: it may have been a bad moment."""
 
 
 class _UnreachedError(Exception):
     """The revision itself gave no answer, and why."""
+
+
+class _LateError(Exception):
+    """An answer that callers would not have waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Who is asked, where, and how soon an answer has to begin."""
+
+    revision: RevisionId
+    preview: Address
+    within_s: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,24 +103,28 @@ class GoldenProber:
         golden: Digest | None,
         path: Path | None,
         preview: Address,
+        *,
+        within_s: float | None = None,
     ) -> None:
         """Begin a proof. path: where the golden requests lie. One that is under way or has ended stays as it is.
 
-        Without golden requests nothing is asked and the proof has passed: readiness is all there is.
+        within_s: how soon an answer has to begin, None for any time; one that comes later is asked for again, since the
+        first of its kind may be slow. Without golden requests nothing is asked and the proof has passed: readiness
+        is all there is.
         """
         there = self.observe(service)
         if there is not None and (there.revision, there.golden) == (revision, golden):
             return
         self.forget(service)
         fact = ProofFact(revision=revision, golden=golden, state=ProofState.RUNNING)
-        drive = self._drive(service, fact, path, preview)
+        drive = self._drive(service, fact, path, _Asked(fact.revision, preview, within_s))
         task = asyncio.get_running_loop().create_task(drive, name=f"prove {service}")
         self._proofs[service] = _Proof(fact=fact, task=task)
 
-    async def _drive(self, service: ServiceKey, fact: ProofFact, path: Path | None, preview: Address) -> None:
+    async def _drive(self, service: ServiceKey, fact: ProofFact, path: Path | None, asked_of: _Asked) -> None:
         try:
             requests = await asyncio.to_thread(_read, path, service) if path is not None else ()
-            asked, mismatches = await self._ask_all(requests, fact.revision, preview)
+            asked, mismatches = await self._ask_all(requests, asked_of)
             state = ProofState.FAILED if mismatches else ProofState.PASSED
             fact = replace(fact, state=state, asked=asked, mismatches=mismatches)
         except (_UnreachedError, ProblemsError, OSError, ValueError, httpx2.InvalidURL) as error:
@@ -115,7 +133,7 @@ class GoldenProber:
         self._wake(service)
 
     async def _ask_all(
-        self, requests: tuple[GoldenRequest, ...], revision: RevisionId, preview: Address
+        self, requests: tuple[GoldenRequest, ...], of: _Asked
     ) -> tuple[int, tuple[Mismatch, ...]]:
         """How many were asked, and which answers were not as expected."""
         mismatches: list[Mismatch] = []
@@ -125,7 +143,7 @@ class GoldenProber:
         async with httpx2.AsyncClient(trust_env=False, verify=context, timeout=self._request_s) as client:
             for request in requests:
                 asked += 1
-                mismatch = await self._ask_patiently(client, request, revision, preview)
+                mismatch = await self._ask_patiently(client, request, of)
                 if mismatch is not None:
                     mismatches.append(mismatch)
                 if len(mismatches) >= MISMATCHES_MAX:
@@ -133,41 +151,47 @@ class GoldenProber:
         return asked, tuple(mismatches)
 
     async def _ask_patiently(
-        self, client: httpx2.AsyncClient, request: GoldenRequest, revision: RevisionId, preview: Address
+        self, client: httpx2.AsyncClient, request: GoldenRequest, of: _Asked
     ) -> Mismatch | None:
         clock = asyncio.get_running_loop().time
-        deadline, tries = clock() + self._patience_s, 0
+        deadline, tries, late = clock() + self._patience_s, 0, 0
         while True:
             try:
-                found = await self._ask(client, request, revision, preview)
+                found = await self._ask(client, request, of)
             except _UnreachedError:
                 if clock() >= deadline:
                     raise
+            except _LateError as error:
+                late += 1
+                if late >= TRIES:
+                    return Mismatch(name=request.name, found=str(error))
+                continue
             else:
                 tries += 1
                 if isinstance(found, Mismatch):
                     return found
                 mismatch = check(request, found)
-                if mismatch is None or found.status not in FROM_A_PROXY or tries >= PROXY_TRIES:
+                if mismatch is None or found.status not in FROM_A_PROXY or tries >= TRIES:
                     return mismatch
             await asyncio.sleep(RETRY_S)
 
-    async def _ask(
-        self, client: httpx2.AsyncClient, request: GoldenRequest, revision: RevisionId, preview: Address
-    ) -> Answer | Mismatch:
+    async def _ask(self, client: httpx2.AsyncClient, request: GoldenRequest, of: _Asked) -> Answer | Mismatch:
         """One answer of the revision, or how it failed to give one."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
             async with asyncio.timeout(self._request_s):
-                response = await client.send(_as_sent(client, request, preview), stream=True)
+                response = await client.send(_as_sent(client, request, of.preview), stream=True)
                 async with aclosing(response):
-                    _check_reached(response, revision, preview)
+                    _check_reached(response, of.revision, of.preview)
+                    _check_in_time(clock() - began, of)
                     return await _receive(response, request)
         except (TimeoutError, httpx2.ReadTimeout):
             return Mismatch(name=request.name, found=f"gave no answer within {self._request_s:g} s")
         except (httpx2.TransportError, httpx2.DecodingError) as error:
             why = f"{type(error).__name__}: {error}".rstrip(": ")
             raise _UnreachedError(
-                f"{request.name}: the preview address {preview} gave no answer ({why})"
+                f"{request.name}: the preview address {of.preview} gave no answer ({why})"
             ) from error
 
 
@@ -196,6 +220,13 @@ async def _receive(response: httpx2.Response, request: GoldenRequest) -> Answer 
         if len(body) > ANSWER_BYTES_MAX:
             return Mismatch(name=request.name, found=f"answered more than {ANSWER_BYTES_MAX} bytes")
     return Answer(status=response.status_code, body=bytes(body))
+
+
+def _check_in_time(took_s: float, of: _Asked) -> None:
+    if of.within_s is not None and took_s > of.within_s:
+        raise _LateError(
+            f"was answered after {took_s:.2f} s, and `route` gives an answer {of.within_s:g} s to begin"
+        )
 
 
 def _check_reached(response: httpx2.Response, revision: RevisionId, preview: Address) -> None:

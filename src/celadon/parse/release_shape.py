@@ -239,7 +239,7 @@ class Watch(Shape):
     seconds: Seconds = defaults.WATCH_S
     """Observed time without harm before green is promoted, seconds."""
     min_requests: Annotated[int, Field(ge=1, le=10**9)] = defaults.REQUESTS_MIN
-    """Fewer answers than this are not evidence."""
+    """Fewer answers than this never prove that all is well; harm is said as soon as it is certain at so many."""
     max_error_percent: Annotated[float, Field(ge=0, le=100)] = defaults.ERROR_PERCENT_MAX
     """Largest part of green's answers that may be errors, percent."""
     max_latency_ms_p95: Annotated[float, Field(gt=0, le=defaults.DAY_S * 1000, alias="maxLatencyMsP95")] = (

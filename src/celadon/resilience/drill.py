@@ -142,6 +142,7 @@ def _answered(memory: Memory, asked: Asked, facts: Facts, now: Now) -> tuple[Mem
                 entered_at=now.wall,
                 because=why,
                 proxies=len(facts.drill.proxies),
+                ready=facts.ready(memory.live) if memory.live is not None else None,
             )
             return replace(memory, drill=drill), why
         case EndDrill(drill=number):
@@ -232,7 +233,10 @@ def _striking(memory: Memory, drill: Drill, facts: Facts, now: Now) -> _Stepped:
         why = because(Code.DRILL_STRUCK, drill=drill.number, what=what)
         return _entered(memory, replace(drill, hit=fault.hit), DrillPhase.STRUCK, why, now)
     if (fault is not None and fault.why) or now.wall >= drill.lease.until:
-        why = because(Code.DRILL_NOT_HIT, why=(fault.why if fault else "") or "it was not made in time")
+        why = because(
+            Code.DRILL_NOT_HIT,
+            why=(fault.why if fault else "") or "it was not seen in time that it was there",
+        )
         return _over(memory, replace(drill, ends=why), why, now)
     return memory, []
 
@@ -314,11 +318,11 @@ def _served(probe: ProbeFact | None, since: float) -> bool:
 
 
 def _lacks(memory: Memory, drill: Drill, facts: Facts) -> str:
-    """What of the service is not as it should be; empty when nothing is."""
+    """What of the service is not as it should be and was when the drill began; empty when nothing is."""
     if memory.live is None or memory.settings is None:
         return ""
     ready, wanted = facts.ready(memory.live), memory.settings.replicas.wanted
-    if ready < wanted:
+    if ready < min(wanted, wanted if drill.ready is None else drill.ready):
         return f"{ready} of {wanted} replicas are ready"
     run = len(facts.drill.proxies)
     return "" if run >= drill.proxies else f"{run} of {drill.proxies} proxies run"

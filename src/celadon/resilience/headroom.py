@@ -72,7 +72,7 @@ def survives(memory: Memory, facts: Facts) -> Reason | None:
     left = max(0, ready - lost)
     if left >= settings.needed:
         return None
-    return because(Code.LOSS_NOT_COVERED, loss=loss.value, left=left, ready=ready, needed=settings.needed)
+    return because(Code.LOSS_NOT_COVERED, loss=loss.value, left=left, needed=settings.needed)
 
 
 def settings_of(memory: Memory, revision: RevisionId) -> Settings | None:

@@ -18,7 +18,7 @@ REQUESTS_MIN = 20
 
 VERDICTS: dict[Code, DrillVerdict] = {
     Code.DRILL_PASSED: DrillVerdict.PASS,
-    Code.DRILL_PASSED_UNWATCHED: DrillVerdict.PASS,
+    Code.DRILL_PASSED_UNREPEATED: DrillVerdict.PASS,
     Code.DRILL_FAILED_REQUESTS: DrillVerdict.FAIL,
     Code.DRILL_TOO_SLOW: DrillVerdict.FAIL,
     Code.DRILL_HELD_BACK: DrillVerdict.FAIL,
@@ -27,6 +27,7 @@ VERDICTS: dict[Code, DrillVerdict] = {
     Code.DRILL_LOST_COMMANDS: DrillVerdict.FAIL,
     Code.DRILL_NOT_HIT: DrillVerdict.INCONCLUSIVE,
     Code.DRILL_NOT_MEASURED: DrillVerdict.INCONCLUSIVE,
+    Code.DRILL_UNWATCHED: DrillVerdict.INCONCLUSIVE,
     Code.DRILL_NOT_STEADY: DrillVerdict.INCONCLUSIVE,
     Code.DRILL_GAVE_WAY: DrillVerdict.INCONCLUSIVE,
     Code.DRILL_NOT_UNDONE: DrillVerdict.INCONCLUSIVE,
@@ -75,8 +76,9 @@ def verdict(
     if found.failed and _repeatable(memory):
         return because(Code.DRILL_FAILED_REQUESTS, gap_ms=found.gap_ms, **counts)
     if drill.order.kind is DrillKind.FREEZE_METRICS and not _watched(memory, drill):
-        return because(Code.DRILL_PASSED_UNWATCHED, gap_ms=found.gap_ms, **counts)
-    return because(Code.DRILL_PASSED, gap_ms=found.gap_ms, rto_s=found.rto_s, goal_s=goal_s, **counts)
+        return because(Code.DRILL_UNWATCHED, gap_ms=found.gap_ms, **counts)
+    passed = Code.DRILL_PASSED_UNREPEATED if found.failed else Code.DRILL_PASSED
+    return because(passed, gap_ms=found.gap_ms, rto_s=found.rto_s, goal_s=goal_s, **counts)
 
 
 def _watched(memory: Memory, drill: Drill) -> bool:

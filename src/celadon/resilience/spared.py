@@ -49,11 +49,11 @@ def _too_few(memory: Memory, facts: Facts, kind: DrillKind, hit: Sequence[Victim
     if kind is DrillKind.KILL_PROXY and len(facts.drill.proxies) < 2:
         return "there is one proxy, and nobody takes over from it; `celadon up --proxies 2` runs two"
     if kind is DrillKind.KILL_ZONE and not redundancy.zones:
-        return "it has no `zones`, so that all of it would be lost"
+        return "the service has no `zones`, so that all of it would be lost"
     if kind is DrillKind.KILL_ZONE and (astray := _astray(memory, facts)):
         return f"not every replica is in the zone where it belongs ({astray} of {len(_ready(memory, facts))} are not)"
     if kind is DrillKind.KILL_FIRST_PRIORITY and not redundancy.standby:
-        return "it has no `standby` that could take over"
+        return "the service has no `standby` that could take over"
     gone = {victim.pid for victim in hit}
     left = [one for one in _ready(memory, facts) if one.pid not in gone]
     main = sum(arm_of(one.id.index) is Arm.MAIN for one in left)
@@ -61,7 +61,7 @@ def _too_few(memory: Memory, facts: Facts, kind: DrillKind, hit: Sequence[Victim
     if main >= needed or (redundancy.standby and behind >= redundancy.standby):
         return None
     stands = f" and {behind} of {redundancy.standby} behind them" if redundancy.standby else ""
-    return f"{main} ready replicas{stands} would be left, and {needed} carry the service"
+    return f"{main} of the {needed} replicas that it needs{stands} would be ready"
 
 
 def _astray(memory: Memory, facts: Facts) -> int:

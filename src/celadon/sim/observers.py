@@ -91,6 +91,8 @@ class SimProber:
         golden: Digest | None,
         path: Path | None,  # noqa: ARG002 -- what they ask is not looked at
         preview: Address,  # noqa: ARG002 -- the proxies are asked what they preview
+        *,
+        within_s: float | None,  # noqa: ARG002 -- answers come at once
     ) -> None:
         """Begin to send golden requests. A proof that is under way or has ended stays as it is."""
         self._point()

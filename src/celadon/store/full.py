@@ -53,7 +53,7 @@ class FullDisk:
                 raise
             self._refused += 1
             what = "a drill leaves no space for the journal, so nothing can be decided; what serves goes on serving"
-            hint = "it ends by itself; `celadon drill end SERVICE` ends it now"
+            hint = "it ends by itself; `celadon drill end` and the name of its service end it now"
             raise TransientFault(what, hint, retry_s=RETRY_S) from error
 
     def _pragma(self, name: str) -> int:

@@ -144,13 +144,20 @@ def _reboot_note(home: Path) -> str:
 def stop(where: Where, output: str) -> int:
     """End the daemon alone. Replicas and Envoy go on; `celadon up` finds them again."""
     client = Client(where.socket)
+    drills = [(view["drill"]["drill"], name(view)) for view in _services(client) if view["drill"]]
     pid = client.post("/v1/stop")["pid"]
     _until_gone(where, client)
     if output == "json":
         say_json({"pid": pid, "stopped": True})
     else:
         say("the daemon has ended; traffic lives on, and `celadon up` takes over again")
+        for number, service in drills:
+            say(f"drill {number} of {service} is undone when its time is over; `celadon up` ends it")
     return ExitCode.REACHED
+
+
+def _services(client: Client) -> list[Json]:
+    return list(client.get("/v1/services")["services"])
 
 
 def _until_gone(where: Where, client: Client) -> None:
@@ -170,7 +177,7 @@ def _until_gone(where: Where, client: Client) -> None:
 def down(where: Where, output: str, *, yes: bool) -> int:
     """Drain and remove every service, then end the proxy and the daemon."""
     client = Client(where.socket)
-    views = client.get("/v1/services")["services"]
+    views = _services(client)
     names = [name(view) for view in views]
     if not yes:
         what = (
@@ -187,7 +194,7 @@ def down(where: Where, output: str, *, yes: bool) -> int:
     if output == "json":
         say_json({"removed": names, "stopped": True})
     else:
-        say(f"down: {several(len(names), 'service')} removed, the proxy and the daemon have ended")
+        say(f"down: {several(len(names), 'service')} removed, the daemon and all proxies have ended")
     return ExitCode.REACHED
 
 

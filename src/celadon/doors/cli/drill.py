@@ -17,7 +17,7 @@ from celadon.doors.cli.human import ago, seconds, span
 from celadon.doors.cli.screen import OUTPUTS, clock, is_plain, say, say_json, show_table
 from celadon.doors.cli.steer import canonical, split
 from celadon.doors.cli.top import COMMANDS, Where
-from celadon.doors.cli.tree import first_line
+from celadon.doors.cli.tree import first_line, of_drill
 from celadon.doors.offered import drill_kinds
 from celadon.resilience.shown import VERDICTS
 
@@ -112,7 +112,7 @@ def _follow(client: Client, service: str, asked: Json, *, to_error: bool) -> Jso
         for decision in news.decisions:
             if decision["drill"] != number and asked["asked_seq"] not in decision["handled"]:
                 continue
-            if decision["reason"]["code"] in VERDICTS:
+            if of_drill(decision) is None or decision["reason"]["code"] in VERDICTS:
                 continue
             click.echo(f"{clock()} {first_line(decision['reason']['text'])}", err=to_error)
             if decision["reason"]["code"] == "drill_refused":
@@ -126,6 +126,8 @@ def _follow(client: Client, service: str, asked: Json, *, to_error: bool) -> Jso
 
 def _told(of: Json) -> list[str]:
     """The report in plain words."""
+    if of["struck_at"] is None:
+        return [f"{of['verdict']}: {first_line(of['reason']['text'])}", "  nothing was done to the service"]
     seen = of["measured"]
     rto = "not reached" if seen["rto_s"] is None else f"{seen['rto_s']:.2f} s"
     told = [
@@ -180,7 +182,10 @@ def history(where: Where, service: str, output: str) -> int:
     rows = [_row(one, now) for one in reversed(told["drills"])]
     if told["drill"] is not None:
         rows.insert(0, _running(told["drill"], now))
-    show_table(titles, rows, plain=is_plain())
+    if rows:
+        show_table(titles, rows, plain=is_plain())
+    else:
+        say(f"no drill of {service} yet")
     return ExitCode.REACHED
 
 

@@ -93,7 +93,7 @@ def _phases(columns: Sequence[_Column], steps: Sequence[Step]) -> Iterator[Line]
     shown = [[column.phase for column in run] for _, run in groupby(columns, attrgetter("phase"))]
     rooms = [(run[0].replace("_", " "), len(run) - 1) for run in shown]
     yield entry("phase", ("".join(f"|{name[:room]:<{room}}" for name, room in rooms), QUIET))
-    came = [next(run) for _, run in groupby(steps, attrgetter("phase"))]
+    came = [next(run) for phase, run in groupby(steps, attrgetter("phase")) if phase != "rest"]
     if len(came) > len(rooms) or any(len(name) > room for name, room in rooms):
         when = (f"{step.phase.replace('_', ' ')} {step.at:.0f} s" for step in came)
         yield entry("", (", ".join(when), QUIET))

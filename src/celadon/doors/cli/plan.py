@@ -146,7 +146,7 @@ def _notes(loaded: bundle.Loaded) -> list[str]:
             "no golden requests: a revision counts as proved once it is ready; `golden` changes that"
         )
     elif names := weak(bundle.golden_of(loaded)):
-        notes.append(f"golden requests that ask for a status alone: {', '.join(names)}")
+        notes.append(f"golden requests that ask for a status alone: {', '.join(map(repr, names))}")
     return notes
 
 

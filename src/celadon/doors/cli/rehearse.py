@@ -70,7 +70,11 @@ class Asked:
 
 @click.command("rehearse", help=COMMANDS["rehearse"][1])
 @click.option("-f", "--file", required=True, help="The service file; - reads standard input.")
-@click.option("--seed", type=click.IntRange(min=0), help="One course of things alone, told line by line.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    help="The first course of things; alone without --seeds, and told line by line.",
+)
 @click.option(
     "--seeds", type=click.IntRange(1, 10_000), help=f"How many courses of things. [default: {SEEDS}]"
 )
@@ -116,6 +120,7 @@ def rehearse(
     shown = [_Shown(file, loaded, asked) for loaded in found.services]
     if svg is not None:
         save_svg(svg, [line for one in shown for line in one.drawn()], "celadon rehearse")
+        click.echo(f"drawn into {svg}", err=True)
     if output == "json":
         say_json({"file": found.where, "services": [one.json() for one in shown]})
     else:
@@ -204,7 +209,7 @@ class _Shown:
         said = []
         for green, made in self.made.items():
             one = max(made, key=lambda made: (bool(made.broken), made.failed))
-            told = "" if self.alone else "; it cost callers most"
+            told = "" if self.alone or not one.failed else "; it cost callers most"
             said.append(Line(depth=0, spans=((f"{green}, seed {one.seed}", STRONG), (told, QUIET))))
             said += [
                 *(transcript(one) if self.alone else ()),
@@ -346,7 +351,9 @@ def summary(one: Rehearsal) -> list[Line]:
         (one.failed - one.by_green - one.unserved, "at a replica that hung"),
     ]
     parts = ", ".join(f"{count:,} {how}" for count, how in lost if count > 0)
-    callers = f"{one.failed:,} of {one.asked:,} requests failed{': ' if parts else ''}{parts}"
+    late = one.stuck - max(0, one.failed - one.by_green - one.unserved)
+    waited = f", {late:,} waited for a replica that hung" if late > 0 else ""
+    callers = f"{one.failed:,} of {one.asked:,} requests failed{': ' if parts else ''}{parts}{waited}"
     met = f"{one.met_green:,} met green, {one.bad:,} of its answers were bad"
     return [
         entry("ends", (f"{end_of(one)} after {one.took_s:.1f} s{frozen}: ", style), (because, PLAIN)),
@@ -362,6 +369,10 @@ def notes(spec: ServiceSpec) -> list[str]:
         f"no model is loaded: green is as `--green` says{golden}",
         "a replica carries any number of requests here: what the rest carries after a loss is not rehearsed",
     ]
+    if spec.route.timeout_s or spec.route.retry.per_try_s:
+        said.append(
+            "no request is given up here however slow it is: what `route` says of that is not rehearsed"
+        )
     if redundancy.standby:
         said.append("when a standby steps in is not rehearsed")
     if compare is not None and compare.pairs is not None:

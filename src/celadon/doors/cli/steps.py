@@ -20,7 +20,8 @@ def steps(spec: ServiceSpec, *, first: bool = False) -> list[str]:
     """The way of a release under this spec. first: nothing is live, so nothing is shared, compared or watched."""
     policy, plan = spec.release, plan_of(spec.release, first=first)
     proof = "its golden requests" if spec.golden else "its readiness alone"
-    replicas = several(spec.replicas.wanted, "replica")
+    standby = f" and {several(spec.redundancy.standby, 'standby')}" if spec.redundancy.standby else ""
+    replicas = several(spec.replicas.wanted, "replica") + standby
     control = f", and as many of blue as its control, {replicas} more" if plan.control else ""
     beside = "" if first else f" beside blue{control}"
     said = [

@@ -303,6 +303,11 @@ def _lately(view: Json, now: float) -> tuple[Span, ...]:
     return ((first_line(view["reason"]["text"]), PLAIN),)
 
 
+def of_drill(decision: Json) -> int | None:
+    """The drill that was decided on, and not a release that moves meanwhile."""
+    return decision.get("drill") if decision["reason"]["code"].startswith("drill_") else None
+
+
 def event(decision: Json) -> str:
     """One decision as a line that is appended: its release, where the release stands, and why.
 
@@ -311,7 +316,7 @@ def event(decision: Json) -> str:
     where = words(decision["phase"]) if decision["phase"] else "-"
     paused = " (paused)" if decision["paused"] else ""
     why, *quoted = decision["reason"]["text"].split("\n")
-    drill = decision.get("drill")
+    drill = of_drill(decision)
     if drill is not None and "drill" not in decision["reason"]["fields"]:
         why = f"drill {drill}: {why}"
     line = f"{decision['release'] or '-':<12} {where + paused:<13} {why}"

@@ -28,7 +28,8 @@ class Tail:
     def fresh(self) -> list[tuple[str, ReplicaId]]:
         """Lines that came since, also across rotations."""
         parts = _parts(self.path)
-        place = next((n for n, part in enumerate(parts) if _inode(part) == self.inode), None)
+        seen = [_stat(part) for part in parts]
+        place = next((n for n, one in enumerate(seen) if one is not None and one.st_ino == self.inode), None)
         if place is None:
             place, self.position = 0, 0
         lines = []
@@ -60,7 +61,8 @@ async def read_logs(
     start = "" if since is None else datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
     tails: dict[Path, Tail] = {}
     for path, replica in _logs(folder, service):
-        tails[path] = Tail(replica=replica, path=path, inode=_inode(path), position=path.stat().st_size)
+        if (seen := _stat(path)) is not None:
+            tails[path] = Tail(replica=replica, path=path, inode=seen.st_ino, position=seen.st_size)
     for line, replica in heapq.merge(*(_old_lines(tail) for tail in tails.values()), key=_stamp):
         if line[:STAMP] >= start:
             yield replica, line
@@ -74,9 +76,10 @@ async def read_logs(
 
 
 def prune_logs(folder: Path, service: ServiceKey, running: set[ReplicaId]) -> None:
-    """Remove the oldest logs of replicas that no longer run, beyond those that are kept."""
-    ended = [path for path, replica in _logs(folder, service) if replica not in running]
-    for path in sorted(ended, key=lambda path: path.stat().st_mtime)[:-KEPT_MAX]:
+    """Remove the oldest logs of replicas that no longer run, beyond those that are kept. Others may do so just now, too."""
+    ended = [(path, _stat(path)) for path, replica in _logs(folder, service) if replica not in running]
+    there = sorted((seen.st_mtime, path) for path, seen in ended if seen is not None)
+    for _, path in there[:-KEPT_MAX]:
         for part in _parts(path):
             part.unlink(missing_ok=True)
 
@@ -115,8 +118,8 @@ def _stamp(found: tuple[str, ReplicaId]) -> str:
     return found[0][:STAMP]
 
 
-def _inode(path: Path) -> int:
+def _stat(path: Path) -> os.stat_result | None:
     try:
-        return path.stat().st_ino
+        return path.stat()
     except FileNotFoundError:
-        return 0
+        return None  # It has just been rotated or tidied away.

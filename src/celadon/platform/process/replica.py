@@ -256,10 +256,11 @@ class Replica:
             self._notes.pop("port", None)
         else:
             self._notes["port"] = f"it could not be seen which process listens on port {self.port}"
-        self._ready_at = time.monotonic()
         # One that was ready when it was found is so since then, not since it was found.
         known = self._history.ready_at if self._history.ready == self._token else None
-        ready_at = self._around.now() if known is None else known
+        now = self._around.now()
+        ready_at = now if known is None else known
+        self._ready_at = time.monotonic() - max(0.0, now - ready_at)
         self._remember(replace(self._history, ready=self._token, ready_at=ready_at))
         self._enter(ReplicaState.READY, ready_at)
 

@@ -201,3 +201,13 @@ def test_a_torn_tail_is_dropped_and_what_was_acknowledged_stays(tmp_path):
         assert found[0] == asked
         assert len(found) in {1, 2}
         assert side.open().ask(FRAUD, COMMANDS[0], NOW).seq == len(found) + 1
+
+
+def test_a_record_that_lacks_only_the_end_of_its_line_stays_and_the_next_has_a_line_of_its_own(tmp_path):
+    side = Simulated(tmp_path)
+    asked = [side.open().ask(FRAUD, COMMANDS[0], NOW)]
+    whole = side.disk.synced[-1]()
+    assert whole.endswith(b"\n")
+    side.disk.synced[-1] = lambda: whole[:-1]
+    asked.append(side.open().ask(FRAUD, COMMANDS[0], NOW))
+    assert list(read_anew(side).commands) == asked

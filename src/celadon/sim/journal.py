@@ -203,7 +203,7 @@ class SimJournal:
     def _read(self) -> None:
         """What a restart reads: every record, checked against the chain, and folded."""
         links: dict[ServiceKey, Link] = {}
-        size = 0
+        size, line = 0, b"\n"
         for line, data, digest in _lines(self.disk):
             size += len(line)
             try:
@@ -214,10 +214,12 @@ class SimJournal:
                 raise LastingFault(f"a record of the journal can not be trusted: {error}") from error
             self._heads[service] = _Head(memory, Frame(None, None, line, digest))
         self.disk.cut(size)
+        if not line.endswith(b"\n"):
+            self.disk.synced.append(lambda: b"\n")
 
 
 def _lines(disk: Disk) -> Iterator[tuple[bytes, bytes, str]]:
-    """Every whole line with the record in it and its hash. Only the last line may be torn."""
+    """Every line with the record in it and its hash. Only the last line may be torn, or whole but for its end."""
     lines = disk.read().split(b"\n")
     for number, line in enumerate(lines):
         digest, data = line[:64].decode(errors="replace"), line[65:]
@@ -225,4 +227,4 @@ def _lines(disk: Disk) -> Iterator[tuple[bytes, bytes, str]]:
             if number + 1 < len(lines) and line:
                 raise LastingFault(f"line {number + 1} of the journal is not what was written there")
             return
-        yield line + b"\n", data, digest
+        yield line + b"\n" if number + 1 < len(lines) else line, data, digest

@@ -104,7 +104,7 @@ class Views:
         """A daemon goes on after a crash: its last tick may be in the journal, and nobody was told of it."""
         self.harmed = None
         visit, release = self.visit, found.release
-        if visit is not None and release is not None and _key(release) == visit.key:
+        if visit is not None and release is not None and (release.id, release.stage) == visit.key:
             visit.seen_s = max(visit.seen_s, release.dwelt_s)
             visit.shown_s = max(visit.shown_s, release.dwelt_s)
             visit.counted = found.evidence is not None

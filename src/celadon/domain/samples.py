@@ -7,7 +7,6 @@ from celadon.domain.durations import Buckets
 from celadon.domain.evidence import Ledger
 from celadon.domain.goal import Arm
 from celadon.domain.names import RevisionId
-from celadon.domain.values import replace
 
 Cursor = tuple[tuple[str, str], ...]
 """Position in every source, as (source, opaque position). Only the source itself can read its position."""
@@ -126,12 +125,15 @@ class Evidence:
     """What has built up about green. judge: name and version of what built it.
 
     cursor: where the router's next samples must begin; label_cursor: where the next labels must. counts: of the
-    stage alone, as are copies: answers of green that no caller saw. ledger: of the comparison since the release began to move traffic, None where nothing is compared.
+    stage alone, as are copies: answers of green that no caller saw. unread: of these counts, what came in one piece with
+    answers of the stage before, since nothing could be read when this one began. ledger: of the comparison since the
+    release began to move traffic, None where nothing is compared.
     """
 
     judge: str
     cursor: Cursor
     counts: tuple[Counts, ...] = ()
+    unread: tuple[Counts, ...] = ()
     label_cursor: Cursor = ()
     ledger: Ledger | None = None
     copies: int = 0
@@ -139,8 +141,3 @@ class Evidence:
     def of(self, revision: RevisionId) -> Counts:
         """The counts of one revision; empty ones when it has answered nothing."""
         return next((c for c in self.counts if c.revision == revision), Counts(revision=revision))
-
-
-def of_next_stage(evidence: Evidence | None) -> Evidence | None:
-    """What a new stage begins with: the guard counts anew, and the comparison goes on."""
-    return None if evidence is None else replace(evidence, counts=(), copies=0)

@@ -75,15 +75,26 @@ def weigh(guard: Guard, green: RevisionId, share: int, evidence: Evidence) -> Ve
         return Harm(
             because=because(Code.LATENCY, latency=shown(p95), limit_ms=limit, requests=counts.requests)
         )
-    answered = sum(one.requests for one in evidence.counts)
-    if counts.requests * FULL < SPLIT_AGREES * share * answered:
-        percent = 100 * counts.requests / answered
+    answered, own = _measured(evidence, green)
+    if evidence.unread and not answered:
+        return Unsure(because=because(Code.TOO_FEW_REQUESTS, requests=0, needed=guard.requests_min))
+    if own * FULL < SPLIT_AGREES * share * answered:
+        percent = 100 * own / answered
         return Invalid(because=because(Code.SPLIT_OFF, percent=percent, asked_percent=share / 100))
     return Fine(
         because=because(
             Code.WITHIN_LIMITS, requests=counts.requests, errors=counts.errors, latency=shown(p95)
         )
     )
+
+
+def _measured(evidence: Evidence, green: RevisionId) -> tuple[int, int]:
+    """All answers of which it is known that they are of this stage, and green's."""
+    counted, unread = (
+        (sum(one.requests for one in of), sum(one.requests for one in of if one.revision == green))
+        for of in (evidence.counts, evidence.unread)
+    )
+    return counted[0] - unread[0], counted[1] - unread[1]
 
 
 def shown(latency_ms: float | None) -> str:

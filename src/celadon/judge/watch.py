@@ -8,7 +8,7 @@ green there is nothing to compare it with, and the guard decides as it does alon
 from celadon.domain.compare import Units
 from celadon.domain.draw import EVERY
 from celadon.domain.evidence import Clock, Ledger
-from celadon.domain.facts import NO_LABELS, Known, Unknown
+from celadon.domain.facts import FRESH_S, NO_LABELS, Known, Unknown
 from celadon.domain.plan import FULL, Stage
 from celadon.domain.reason import Code, Reason, because, text
 from celadon.domain.release import Phase, Release
@@ -42,7 +42,7 @@ def judge(
     sides None: the service had nothing live, so there is nothing to compare with. evidence None: the watch begins
     here. Samples and labels must begin where the evidence ends; of what does not, nothing is added.
     """
-    of = setup(release.plan)
+    of, evidence = setup(release.plan), _spanned(release, evidence, samples)
     if of is None or sides is None:
         if stage.guard is None:
             return None, None
@@ -64,6 +64,17 @@ def judge(
     idle_s = 0.0 if taken_at is None else taken_at - ledger.clock.last_s
     verdict = broken or _verdict(release, stage, of, evidence, said=said.verdict, idle_s=idle_s)
     return evidence, replace(said, verdict=verdict, findings=findings)
+
+
+def _spanned(
+    release: Release, evidence: Evidence | None, samples: Known[Samples] | Unknown
+) -> Evidence | None:
+    """The evidence with these samples as its unread ones, where they are the first and the stage began long before."""
+    if evidence is None or evidence.counts or isinstance(samples, Unknown):
+        return evidence
+    joins = samples.value.cursor_from == evidence.cursor
+    late = samples.taken_at > release.entered_at + FRESH_S
+    return replace(evidence, unread=guard.add((), samples.value.counts)) if joins and late else evidence
 
 
 def begin(release: Release, sides: Sides | None, samples: Known[Samples] | Unknown) -> Evidence | None:

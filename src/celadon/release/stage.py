@@ -54,4 +54,6 @@ def counts_anew(memory: Memory, release: Release) -> tuple[Evidence | None, Rele
     if evidence is None:
         return None, release
     bad = evidence.of(release.green).errors
-    return replace(evidence, counts=(), copies=0), replace(release, bad_answers=release.bad_answers + bad)
+    return replace(evidence, counts=(), unread=(), copies=0), replace(
+        release, bad_answers=release.bad_answers + bad
+    )

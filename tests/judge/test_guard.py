@@ -1,11 +1,14 @@
 """The plain guard: stated limits, additive counts, and nothing said on missing data."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from celadon.domain.facts import Known, Unknown
 from celadon.domain.names import RevisionId
 from celadon.domain.plan import FULL, Guard
+from celadon.domain.reason import text
 from celadon.domain.samples import Counts, Evidence, Samples
 from celadon.domain.verdict import Fine, Harm, Invalid, Unsure, Verdict
 from celadon.judge.guard import add, judge, quantile, weigh
@@ -141,3 +144,15 @@ def test_a_quantile_lies_between_the_bounds_that_hold_it(some: Counts, q: float)
 
 def test_an_empty_histogram_has_no_quantile() -> None:
     assert quantile((), 0.95) is None
+
+
+def test_what_could_not_be_read_when_the_stage_began_says_nothing_of_its_split() -> None:
+    blue = Counts(revision=RevisionId("b" * 12), requests=1546)
+    before = Evidence(judge="guard/1", cursor=(), counts=(counts(1474), blue), unread=(counts(1474), blue))
+    assert isinstance(weigh(GUARD, GREEN, 5_000, before), Unsure)
+    since = replace(before, counts=add(before.counts, (counts(11), replace(blue, requests=95))))
+    verdict = weigh(GUARD, GREEN, 5_000, since)
+    assert isinstance(verdict, Invalid)
+    assert "green gave 10 % of the answers" in text(verdict.because)
+    assert isinstance(weigh(GUARD, GREEN, 5_000, replace(since, unread=())), Fine)
+    assert isinstance(weigh(GUARD, GREEN, 5_000, replace(since, counts=(counts(1485, errors=90), blue))), Harm)

@@ -584,3 +584,14 @@ def test_the_parts_of_all_metrics_are_one(copies: bool) -> None:
     assert sum(of.values()) == pytest.approx(1)
     assert sum(parts(PLAIN, copies=copies).values()) == pytest.approx(1)
     assert sum(share for name, share in of.items() if name.startswith(ERRORS)) == pytest.approx(4 / 9)
+
+
+def test_the_first_counts_of_a_stage_that_began_long_before_are_marked() -> None:
+    late = Watched(release(None, stage(5_000)))
+    late.hear(answers(BEGAN_S + 60, 5_000, (300, 0), (100, 0)))
+    assert late.evidence is not None
+    assert {one.revision: one.requests for one in late.evidence.unread} == {BLUE: 100, GREEN: 300}
+    soon = Watched(replace(release(None, stage(5_000)), entered_at=BEGAN_S + 58.0))
+    soon.hear(answers(BEGAN_S + 60, 5_000, (300, 0), (100, 0)))
+    assert soon.evidence is not None
+    assert soon.evidence.unread == ()

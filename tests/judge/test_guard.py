@@ -155,4 +155,6 @@ def test_what_could_not_be_read_when_the_stage_began_says_nothing_of_its_split()
     assert isinstance(verdict, Invalid)
     assert "green gave 10 % of the answers" in text(verdict.because)
     assert isinstance(weigh(GUARD, GREEN, 5_000, replace(since, unread=())), Fine)
-    assert isinstance(weigh(GUARD, GREEN, 5_000, replace(since, counts=(counts(1485, errors=90), blue))), Harm)
+    assert isinstance(
+        weigh(GUARD, GREEN, 5_000, replace(since, counts=(counts(1485, errors=90), blue))), Harm
+    )

@@ -21,6 +21,9 @@ SPLIT_AGREES = 0.5
 """Green must have answered at least this part of its share of all answers. Those under way at the switch still count
 for blue, so this is no test of an exact split; it notices a proxy that does not do what it shows."""
 
+SPLIT_LEAST = 20
+"""So many answers of green have to be expected before what is known of the stage alone tells of its split."""
+
 
 def judge(
     guard: Guard,
@@ -75,9 +78,7 @@ def weigh(guard: Guard, green: RevisionId, share: int, evidence: Evidence) -> Ve
         return Harm(
             because=because(Code.LATENCY, latency=shown(p95), limit_ms=limit, requests=counts.requests)
         )
-    answered, own = _measured(evidence, green)
-    if evidence.unread and not answered:
-        return Unsure(because=because(Code.TOO_FEW_REQUESTS, requests=0, needed=guard.requests_min))
+    answered, own = _measured(evidence, green, share)
     if own * FULL < SPLIT_AGREES * share * answered:
         percent = 100 * own / answered
         return Invalid(because=because(Code.SPLIT_OFF, percent=percent, asked_percent=share / 100))
@@ -88,13 +89,14 @@ def weigh(guard: Guard, green: RevisionId, share: int, evidence: Evidence) -> Ve
     )
 
 
-def _measured(evidence: Evidence, green: RevisionId) -> tuple[int, int]:
-    """All answers of which it is known that they are of this stage, and green's."""
+def _measured(evidence: Evidence, green: RevisionId, share: int) -> tuple[int, int]:
+    """All answers of which it is known that they are of this stage, once they tell anything of a split, and green's."""
     counted, unread = (
         (sum(one.requests for one in of), sum(one.requests for one in of if one.revision == green))
         for of in (evidence.counts, evidence.unread)
     )
-    return counted[0] - unread[0], counted[1] - unread[1]
+    known = counted[0] - unread[0]
+    return (known, counted[1] - unread[1]) if known * share >= SPLIT_LEAST * FULL else counted
 
 
 def shown(latency_ms: float | None) -> str:

@@ -40,6 +40,9 @@ HARM_ANSWERS = 400
 SPLIT_LEAST = 0.4
 """A stage may end with no less than this part of green's share in all answers."""
 
+SPLIT_KNOWN = 20
+"""So many answers of green have to be expected before what is known of a stage alone tells of its split."""
+
 BY_PLAN = frozenset({Code.STAGE_ENDED, Code.WATCH_ENDED, Code.TEST_ENDED, Code.SHADOW_ENDED})
 ON_STAGE = frozenset({Phase.WATCHING, Phase.HOLDING})
 SERVED = frozenset({Phase.MOVING, Phase.WATCHING, Phase.HOLDING})
@@ -52,7 +55,8 @@ Counted = dict[RevisionId, tuple[int, int]]
 class Visit:
     """One stage as long as it lasts. seen_s: time with fresh samples and the route in force;
     shown_s: with any samples. before: true counts when
-    it was entered, or when anything was counted for its release at all; counted: that was so by then.
+    it was entered, or when anything was counted for its release at all; counted: that was so by then. known: true counts
+    when the first of a stage could be read that had begun long before.
     away: it was left since, and may be entered again.
     """
 
@@ -60,6 +64,7 @@ class Visit:
     seen_s: float = 0.0
     shown_s: float = 0.0
     before: Counted = field(default_factory=dict)
+    known: Counted | None = None
     away: bool = False
     counted: bool = True
 
@@ -198,9 +203,11 @@ class Views:
 
     def _split(self, release: Release, share: int) -> None:
         assert self.visit is not None
-        by, before = self.book.site.callers.by, self.visit.before
-        since = {one: counts[0] - before.get(one, (0, 0))[0] for one, counts in by.items()}
-        total, green = sum(since.values()), since.get(release.green, 0)
+        total, green = self._since(self.visit.before, release.green)
+        if self.visit.known is not None:
+            # Nobody can tell what was answered before the first counts could be read from the stage before.
+            known = self._since(self.visit.known, release.green)
+            total, green = known if known[0] * share >= SPLIT_KNOWN * FULL else (total, green)
         if release.plan.match.conditions and share < FULL:
             return  # Of a group's share nothing can be said by all answers.
         least = SPLIT_LEAST * share / FULL * total
@@ -209,6 +216,12 @@ class Views:
             green >= least - 2,
             f"{release.id} passed with {green} of {total} answers by green",
         )
+
+    def _since(self, before: Counted, green: RevisionId) -> tuple[int, int]:
+        """How many answers callers got since then, and how many of them from green."""
+        by = self.book.site.callers.by
+        since = {one: counts[0] - before.get(one, (0, 0))[0] for one, counts in by.items()}
+        return sum(since.values()), since.get(green, 0)
 
     def _stays(self, before: Memory, after: Memory, facts: Facts, now: Now) -> None:
         release, visit = after.release, self.visit
@@ -230,6 +243,8 @@ class Views:
         elif not visit.counted:
             # Nobody can measure what was answered before the first counts of a release could be read.
             visit.before, visit.counted = self._counted(), after.evidence is not None
+        elif visit.known is None and after.evidence is not None and after.evidence.unread:
+            visit.known = self._counted()
 
     def _counted(self) -> Counted:
         return {one: (counts[0], counts[1]) for one, counts in self.book.site.callers.by.items()}

@@ -43,7 +43,8 @@ class Disk:
         if not under_way:
             return
         data = under_way[0]()
-        kept = data[: self.random.randrange(len(data) + 1)]
+        # One draw for any length, so that what else comes to pass does not hang on how a record is worded.
+        kept = data[: int(self.random.random() * (len(data) + 1))]
         if kept:
             self.synced.append(lambda: kept)
 

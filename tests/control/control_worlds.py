@@ -92,8 +92,8 @@ class ByService:
         self.ports = ports
 
     def __getattr__(self, name: str) -> Any:
-        def ask(first: Any, *rest: Any) -> Any:
-            return getattr(self.ports[_whose(first)], name)(first, *rest)
+        def ask(first: Any, *rest: Any, **named: Any) -> Any:
+            return getattr(self.ports[_whose(first)], name)(first, *rest, **named)
 
         return ask
 

@@ -42,12 +42,18 @@ def start_daemon(home):
     )
 
 
+async def left_ready(shop):
+    """A replica that was ready when its platform went: what was told of it last."""
+    platform = await shop.platform()
+    platform.start(launch())
+    ready = await until_state(platform, READY)
+    await platform.close()
+    return ready
+
+
 def test_a_closed_platform_leaves_its_replicas_to_the_next_one(workshop):
     async def story(shop):
-        first = await shop.platform()
-        first.start(launch())
-        before = await until_state(first, READY)
-        await first.close()
+        before = await left_ready(shop)
         assert alive(before.pid)
         second = await shop.platform()
         after = facts(second)[0]
@@ -64,10 +70,7 @@ def test_a_closed_platform_leaves_its_replicas_to_the_next_one(workshop):
 
 def test_one_that_was_not_ready_meanwhile_is_ready_anew(workshop):
     async def story(shop):
-        first = await shop.platform()
-        first.start(launch())
-        before = await until_state(first, READY)
-        await first.close()
+        before = await left_ready(shop)
         run = next(run_dirs(shop.home))
         (run.work / "unready").touch()
         second = await shop.platform()
@@ -118,10 +121,7 @@ def test_an_exit_while_no_daemon_looked_is_told_and_counted_once(workshop):
 
 def test_after_a_reboot_replicas_are_lost_without_blame_and_can_start(workshop):
     async def story(shop):
-        first = await shop.platform()
-        first.start(launch())
-        before = await until_state(first, READY)
-        await first.close()
+        before = await left_ready(shop)
         run = next(run_dirs(shop.home))
         os.kill(run.read("lock")["pid"], signal.SIGKILL)
         until_gone(before.pid)

@@ -227,10 +227,7 @@ def _decision_lines(decision: Json, began_at: float, sides: set[str] | None) -> 
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(decision["at"]))
     since = f"+{max(0.0, decision['at'] - began_at):.1f} s"
     phase = tree.words(decision["phase"]) if decision["phase"] else ""
-    first, *rest = decision["reason"]["text"].split("\n")
-    drill = tree.of_drill(decision)
-    if drill is not None and "drill" not in decision["reason"]["fields"]:
-        first = f"drill {drill}: {first}"
+    first, *rest = tree.reason_lines(decision)
     spans = (
         (f"{at}  {since:>9}  ", lines.QUIET),
         (f"{phase:<13}", lines.PLAIN),

@@ -308,6 +308,14 @@ def of_drill(decision: Json) -> int | None:
     return decision.get("drill") if decision["reason"]["code"].startswith("drill_") else None
 
 
+def reason_lines(decision: Json) -> list[str]:
+    """The sentence of a decision's reason, with the drill it is of, and the lines that it quotes."""
+    why, *quoted = decision["reason"]["text"].split("\n")
+    drill = of_drill(decision)
+    unnamed = drill is not None and "drill" not in decision["reason"]["fields"]
+    return [f"drill {drill}: {why}" if unnamed else why, *quoted]
+
+
 def event(decision: Json) -> str:
     """One decision as a line that is appended: its release, where the release stands, and why.
 
@@ -315,9 +323,6 @@ def event(decision: Json) -> str:
     """
     where = words(decision["phase"]) if decision["phase"] else "-"
     paused = " (paused)" if decision["paused"] else ""
-    why, *quoted = decision["reason"]["text"].split("\n")
-    drill = of_drill(decision)
-    if drill is not None and "drill" not in decision["reason"]["fields"]:
-        why = f"drill {drill}: {why}"
+    why, *quoted = reason_lines(decision)
     line = f"{decision['release'] or '-':<12} {where + paused:<13} {why}"
     return "\n    ".join([line] if decision["phase"] == "ended" else [line, *quoted])

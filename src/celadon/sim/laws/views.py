@@ -80,12 +80,16 @@ class Harmed:
 
 @dataclass(slots=True)
 class Views:
-    """Checks every tick of the loop. begun: the release under way, and the true counts when it began."""
+    """Checks every tick of the loop. begun: the release under way, and the true counts when it began.
+
+    read: when the counters were read last, as they say it, and the true counts by then.
+    """
 
     book: Book
     visit: Visit | None = None
     harmed: Harmed | None = None
     begun: tuple[str, Counted] = ("", {})
+    read: tuple[float, Counted] = (-1.0, {})
 
     def looked(self, before: Memory, view: View, now: Now) -> None:
         """A tick is over."""
@@ -94,6 +98,8 @@ class Views:
         judged = view.judged.verdict if view.judged else None
         if after.release is not None and after.release.id != self.begun[0]:
             self.begun = (after.release.id, self._counted())
+        if isinstance(facts.samples, Known) and facts.samples.taken_at != self.read[0]:
+            self.read = (facts.samples.taken_at, self._counted())
         if isinstance(facts.samples, Unknown):
             fine = isinstance(judged, Fine)
             self.book.holds(Law.UNKNOWN_SHOWN, not fine, "nothing was counted, and it is called fine")
@@ -202,26 +208,27 @@ class Views:
         self._split(release, stage.share)
 
     def _split(self, release: Release, share: int) -> None:
-        assert self.visit is not None
-        total, green = self._since(self.visit.before, release.green)
-        if self.visit.known is not None:
-            # Nobody can tell what was answered before the first counts could be read from the stage before.
-            known = self._since(self.visit.known, release.green)
-            total, green = known if known[0] * share >= SPLIT_KNOWN * FULL else (total, green)
+        """The split was as asked, by all answers or by those that were counted: a count may be some seconds old."""
         if release.plan.match.conditions and share < FULL:
             return  # Of a group's share nothing can be said by all answers.
-        least = SPLIT_LEAST * share / FULL * total
+        total, green = self._answers(release, share, self._counted())
+        if green < _green_least(share, total):
+            total, green = self._answers(release, share, self.read[1])
         self.book.holds(
             Law.SPLIT_AGREES,
-            green >= least - 2,
+            green >= _green_least(share, total),
             f"{release.id} passed with {green} of {total} answers by green",
         )
 
-    def _since(self, before: Counted, green: RevisionId) -> tuple[int, int]:
-        """How many answers callers got since then, and how many of them from green."""
-        by = self.book.site.callers.by
-        since = {one: counts[0] - before.get(one, (0, 0))[0] for one, counts in by.items()}
-        return sum(since.values()), since.get(green, 0)
+    def _answers(self, release: Release, share: int, until: Counted) -> tuple[int, int]:
+        """How many answers callers got in this stage until then, and how many of them from green."""
+        assert self.visit is not None
+        if self.visit.known is not None:
+            # Nobody can tell what was answered before the first counts could be read from the stage before.
+            total, green = _between(self.visit.known, until, release.green)
+            if total * share >= SPLIT_KNOWN * FULL:
+                return total, green
+        return _between(self.visit.before, until, release.green)
 
     def _stays(self, before: Memory, after: Memory, facts: Facts, now: Now) -> None:
         release, visit = after.release, self.visit
@@ -292,6 +299,16 @@ class Views:
             f"{release.id} failed for {harmed.ticks} ticks and is {release.phase}",
         )
         harmed.ticks += 1
+
+
+def _green_least(share: int, total: int) -> float:
+    return SPLIT_LEAST * share / FULL * total - 2
+
+
+def _between(before: Counted, until: Counted, green: RevisionId) -> tuple[int, int]:
+    """How many answers callers got between these counts, and how many of them from green."""
+    got = {one: counts[0] - before.get(one, (0, 0))[0] for one, counts in until.items()}
+    return sum(got.values()), got.get(green, 0)
 
 
 def _key(release: Release | None) -> tuple[str, int] | None:
